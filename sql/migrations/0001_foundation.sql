@@ -1,0 +1,43 @@
+-- What identifies this outbox, who did what to it, and the pieces shared by the
+-- later migrations.
+
+-- One row.  A marker in Kafka names system_identifier and incarnation; whatever
+-- does not match is a clone, a restore or another database, and stays silent.
+CREATE TABLE outbox.meta (
+    only_row          boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    system_identifier bigint NOT NULL,
+    incarnation       uuid NOT NULL DEFAULT gen_random_uuid(),
+    lane_map          integer NOT NULL DEFAULT 1,
+    enabled_addresses text[] NOT NULL DEFAULT '{}',
+    created_at        timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+INSERT INTO outbox.meta (system_identifier, enabled_addresses)
+SELECT c.system_identifier,
+       CASE WHEN inet_server_addr() IS NULL THEN '{}'
+            ELSE ARRAY[host(inet_server_addr()) || ':' || inet_server_port()] END
+  FROM pg_control_system() AS c;
+
+-- Every change of state made by an operator: who, when, what, why.
+CREATE TABLE outbox.audit (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    who     text NOT NULL DEFAULT session_user,
+    action  text NOT NULL,
+    subject text NOT NULL,
+    reason  text,
+    detail  jsonb
+);
+
+-- Advisory locks live in one two-key class, ASCII "obox"; the second key is the job.
+-- 1 migrate, 2 partitions, 3 tick, 4 doorbell.
+CREATE FUNCTION outbox.lock_class() RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 1868721016';
+
+-- 'order.*' -> 'order.%': patterns are matched with LIKE wherever SQL matches them.
+CREATE FUNCTION outbox.pattern_to_like(pattern text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
+$$ SELECT replace(replace(replace(replace(pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%') $$;
+
+CREATE FUNCTION outbox.patterns_to_like(patterns text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
+$$ SELECT array_agg(outbox.pattern_to_like(p) ORDER BY o) FROM unnest(patterns) WITH ORDINALITY AS u(p, o) $$;

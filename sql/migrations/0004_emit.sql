@@ -1,0 +1,244 @@
+-- The door for writers.  Every value is checked here too, since any client may call it.
+
+-- Function:  outbox.check_headers(headers)
+-- Raises unless headers is an object of names [A-Za-z0-9_.-]{1,128} and string values
+-- of at most 4096 characters without control characters.
+CREATE FUNCTION outbox.check_headers(headers jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    header record;
+BEGIN
+    IF jsonb_typeof(headers) <> 'object' THEN
+        RAISE EXCEPTION 'headers: must be a JSON object, is %', jsonb_typeof(headers)
+            USING ERRCODE = '22023', COLUMN = 'headers', HINT = 'Pass {"name": "value", ...}.';
+    END IF;
+    FOR header IN SELECT h.key, h.value, h.value #>> '{}' AS text FROM jsonb_each(headers) AS h LOOP
+        IF header.key !~ '^[A-Za-z0-9_.-]{1,128}$' THEN
+            RAISE EXCEPTION 'headers: the name % is not allowed', quote_literal(left(header.key, 40))
+                USING ERRCODE = '22023', COLUMN = 'headers',
+                      HINT = 'Use 1 to 128 letters, digits, "_", "." or "-".';
+        ELSIF header.key ~* '^(outbox-|webhook-)' OR lower(header.key) IN
+              ('host', 'content-length', 'content-type', 'transfer-encoding', 'authorization', 'connection',
+               'traceparent', 'tracestate') THEN
+            RAISE EXCEPTION 'headers: the name % is reserved', quote_literal(header.key)
+                USING ERRCODE = '22023', COLUMN = 'headers', HINT = 'Choose another name, or use the argument made for it.';
+        ELSIF jsonb_typeof(header.value) <> 'string' THEN
+            RAISE EXCEPTION 'headers: the value of % must be a string, is %', quote_literal(header.key),
+                            jsonb_typeof(header.value)
+                USING ERRCODE = '22023', COLUMN = 'headers', HINT = 'Convert it to text.';
+        ELSIF header.text ~ '[\x01-\x1f\x7f]' THEN
+            RAISE EXCEPTION 'headers: the value of % has a control character', quote_literal(header.key)
+                USING ERRCODE = '22023', COLUMN = 'headers', HINT = 'Remove or encode it.';
+        ELSIF length(header.text) > 4096 THEN
+            RAISE EXCEPTION 'headers: the value of % is longer than 4096 characters', quote_literal(header.key)
+                USING ERRCODE = '22023', COLUMN = 'headers', HINT = 'Move it into the payload.';
+        END IF;
+    END LOOP;
+END $$;
+
+-- The limit of a payload, in bytes: ALTER DATABASE ... SET outbox.max_payload_bytes = ...
+CREATE FUNCTION outbox.max_payload_bytes() RETURNS integer
+LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT coalesce(nullif(current_setting('outbox.max_payload_bytes', true), '')::integer, 1048576) $$;
+
+-- Function:  outbox.check_event(...)
+-- Raises, naming the field and the remedy, unless the event may be emitted.
+CREATE FUNCTION outbox.check_event(
+    p_type text, p_topic text, p_key text, p_partition integer, p_tenant text, p_headers jsonb,
+    p_content_type text, p_payload bytea, p_traceparent text, p_tracestate text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF p_type IS NULL OR p_type = '' THEN
+        RAISE EXCEPTION 'type: is empty'
+            USING ERRCODE = '22023', COLUMN = 'type', HINT = 'Name what happened, for example "order_placed".';
+    ELSIF length(p_type) > 255 OR p_type ~ '[\x01-\x1f\x7f]' THEN
+        RAISE EXCEPTION 'type: is longer than 255 characters or has a control character'
+            USING ERRCODE = '22023', COLUMN = 'type', HINT = 'Use a short dotted or underscored name.';
+    ELSIF p_topic !~ '^[A-Za-z0-9._-]{1,249}$' OR p_topic IN ('.', '..') THEN
+        RAISE EXCEPTION 'topic: % is not a Kafka topic name', quote_literal(left(p_topic, 40))
+            USING ERRCODE = '22023', COLUMN = 'topic', HINT = 'Use 1 to 249 of letters, digits, ".", "_" and "-".';
+    ELSIF octet_length(p_key) > 4096 THEN
+        RAISE EXCEPTION 'key: has % bytes, the limit is 4096', octet_length(p_key)
+            USING ERRCODE = '22023', COLUMN = 'key', HINT = 'Use the identifier of the row that the event is about.';
+    ELSIF p_partition < 0 THEN
+        RAISE EXCEPTION 'partition: % is negative', p_partition
+            USING ERRCODE = '22023', COLUMN = 'partition', HINT = 'Leave it out to let the key decide.';
+    ELSIF length(p_tenant) > 255 OR p_tenant = '' OR p_tenant ~ '[\x01-\x1f\x7f]' THEN
+        RAISE EXCEPTION 'tenant: must have 1 to 255 characters and no control character'
+            USING ERRCODE = '22023', COLUMN = 'tenant', HINT = 'Leave it out when there are no tenants.';
+    ELSIF length(p_content_type) > 255 OR p_content_type = '' OR p_content_type ~ '[\x01-\x1f\x7f]' THEN
+        RAISE EXCEPTION 'content_type: must have 1 to 255 characters and no control character'
+            USING ERRCODE = '22023', COLUMN = 'content_type', HINT = 'Use a media type such as application/json.';
+    ELSIF octet_length(p_payload) > outbox.max_payload_bytes() THEN
+        RAISE EXCEPTION 'payload: has % bytes, the limit is %', octet_length(p_payload), outbox.max_payload_bytes()
+            USING ERRCODE = '22023', COLUMN = 'payload',
+                  HINT = 'Emit a reference to the data, or raise outbox.max_payload_bytes together with the limits of the broker.';
+    ELSIF p_traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+        RAISE EXCEPTION 'traceparent: is not a W3C trace context'
+            USING ERRCODE = '22023', COLUMN = 'traceparent', HINT = 'Pass the value of the traceparent header unchanged.';
+    ELSIF length(p_tracestate) > 512 OR p_tracestate ~ '[\x01-\x1f\x7f]' THEN
+        RAISE EXCEPTION 'tracestate: is longer than 512 characters or has a control character'
+            USING ERRCODE = '22023', COLUMN = 'tracestate', HINT = 'Pass the value of the tracestate header unchanged.';
+    END IF;
+    IF p_headers IS NOT NULL THEN
+        PERFORM outbox.check_headers(p_headers);
+    END IF;
+END $$;
+
+-- Function:  outbox.claim_id(id)
+-- Claims a caller's id for this transaction.
+-- Returns:   true if it is new, false if an earlier transaction emitted it
+-- The lock makes concurrent claims of one id wait for each other's end.  A READ
+-- COMMITTED caller then sees whatever the other committed.  With an older snapshot
+-- it may not, so the claim is tried in every slot: a unique index looks past
+-- snapshots and answers with a serialization failure (40001: retry).
+CREATE FUNCTION outbox.claim_id(p_id uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    today smallint := outbox.day_slot(clock_timestamp());
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(p_id::text, 0));
+    IF EXISTS (SELECT FROM outbox.emitted e WHERE e.id = p_id) THEN
+        RETURN false;
+    END IF;
+    IF current_setting('transaction_isolation') = 'read committed' THEN
+        INSERT INTO outbox.emitted (id, slot) VALUES (p_id, today);
+    ELSE
+        INSERT INTO outbox.emitted (id, slot) SELECT p_id, g FROM generate_series(0, 15) AS g
+        ON CONFLICT DO NOTHING;
+        DELETE FROM outbox.emitted e WHERE e.id = p_id AND e.slot <> today;
+    END IF;
+    RETURN true;
+END $$;
+
+-- Function:  outbox.ring()
+-- Wakes the relay if it sleeps.  It sleeps holding the bell's lock exclusively; as
+-- long as it does not, the shared lock taken here tells it to look again, and no
+-- NOTIFY (a lock on all commits of the cluster) is paid for.  Two-phase
+-- transactions set outbox.two_phase = on: PREPARE refuses what has notified.
+CREATE FUNCTION outbox.ring() RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF current_setting('outbox.two_phase', true) = 'on' THEN
+        RETURN;
+    END IF;
+    IF NOT pg_try_advisory_xact_lock_shared(1868721016, 4) AND pg_notification_queue_usage() < 0.5 THEN
+        PERFORM pg_notify('outbox', '');
+    END IF;
+END $$;
+
+-- Function:  outbox.emit_event(...)
+-- Emits one event.  The client library calls this; outbox.emit() is the friendly form.
+-- Returns:   the event's id, its seq, and whether that id had been emitted before
+--            (then nothing is written and seq is null)
+CREATE FUNCTION outbox.emit_event(
+    p_type text, p_key text DEFAULT NULL, p_payload bytea DEFAULT NULL, p_content_type text DEFAULT NULL,
+    p_topic text DEFAULT NULL, p_headers jsonb DEFAULT NULL, p_id uuid DEFAULT NULL, p_tenant text DEFAULT NULL,
+    p_partition integer DEFAULT NULL, p_traceparent text DEFAULT NULL, p_tracestate text DEFAULT NULL,
+    p_occurred_at timestamptz DEFAULT NULL, p_schema_ref text DEFAULT NULL,
+    OUT id uuid, OUT seq bigint, OUT already_emitted boolean)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM outbox.check_event(p_type, p_topic, p_key, p_partition, p_tenant, p_headers,
+                               p_content_type, p_payload, p_traceparent, p_tracestate);
+    emit_event.already_emitted := false;
+    IF p_id IS NOT NULL AND NOT outbox.claim_id(p_id) THEN
+        emit_event.id := p_id;
+        emit_event.already_emitted := true;
+        RETURN;
+    END IF;
+    INSERT INTO outbox.event AS e (id, type, topic, key, partition, tenant, headers, content_type, payload,
+                                   schema_ref, traceparent, tracestate, occurred_at)
+    VALUES (coalesce(p_id, gen_random_uuid()), p_type, p_topic, p_key, p_partition, p_tenant, p_headers,
+            p_content_type, p_payload, p_schema_ref, p_traceparent, p_tracestate,
+            coalesce(p_occurred_at, clock_timestamp()))
+    RETURNING e.id, e.seq INTO emit_event.id, emit_event.seq;
+    IF current_setting('outbox.two_phase', true) IS DISTINCT FROM 'on'
+       AND NOT pg_try_advisory_xact_lock_shared(1868721016, 4) AND pg_notification_queue_usage() < 0.5 THEN
+        PERFORM pg_notify('outbox', '');
+    END IF;
+END $$;
+
+-- Function:  outbox.emit_events(...)
+-- Emits many events in one round trip, in the order of the arrays, which must have
+-- equal lengths; an array may be null when no event has that field.
+-- Returns:   the ids in order, and whether each had been emitted before
+CREATE FUNCTION outbox.emit_events(
+    p_type text[], p_key text[] DEFAULT NULL, p_payload bytea[] DEFAULT NULL, p_content_type text[] DEFAULT NULL,
+    p_topic text[] DEFAULT NULL, p_headers jsonb[] DEFAULT NULL, p_id uuid[] DEFAULT NULL,
+    p_tenant text[] DEFAULT NULL, p_partition integer[] DEFAULT NULL, p_traceparent text[] DEFAULT NULL,
+    p_tracestate text[] DEFAULT NULL, p_occurred_at timestamptz[] DEFAULT NULL, p_schema_ref text[] DEFAULT NULL)
+RETURNS TABLE (id uuid, already_emitted boolean)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+    count   integer := coalesce(array_length(p_type, 1), 0);
+    lengths integer[] := ARRAY[array_length(p_key, 1), array_length(p_payload, 1), array_length(p_content_type, 1),
+                               array_length(p_topic, 1), array_length(p_headers, 1), array_length(p_id, 1),
+                               array_length(p_tenant, 1), array_length(p_partition, 1),
+                               array_length(p_traceparent, 1), array_length(p_tracestate, 1),
+                               array_length(p_occurred_at, 1), array_length(p_schema_ref, 1)];
+    ids     uuid[];
+    old     boolean[] := array_fill(false, ARRAY[count]);
+    claim   record;
+BEGIN
+    IF count <> ALL (lengths) THEN
+        RAISE EXCEPTION 'emit_events: the arrays have different lengths (type has %)', count
+            USING ERRCODE = '22023', HINT = 'Pass null for a field that no event has.';
+    END IF;
+    PERFORM outbox.check_event(p_type[i], p_topic[i], p_key[i], p_partition[i], p_tenant[i], p_headers[i],
+                               p_content_type[i], p_payload[i], p_traceparent[i], p_tracestate[i])
+       FROM generate_series(1, count) AS i;
+    SELECT array_agg(coalesce(p_id[i], gen_random_uuid()) ORDER BY i) INTO ids FROM generate_series(1, count) AS i;
+    IF p_id IS NOT NULL THEN
+        -- In order of id, so that two callers with the same ids cannot deadlock.
+        FOR claim IN SELECT i, p_id[i] AS id FROM generate_series(1, count) AS i
+                      WHERE p_id[i] IS NOT NULL ORDER BY p_id[i], i LOOP
+            old[claim.i] := NOT outbox.claim_id(claim.id);
+        END LOOP;
+    END IF;
+    INSERT INTO outbox.event (id, type, topic, key, partition, tenant, headers, content_type, payload,
+                              schema_ref, traceparent, tracestate, occurred_at)
+    SELECT ids[u.i], u.type, u.topic, u.key, u.partition, u.tenant, u.headers, u.content_type, u.payload,
+           u.schema_ref, u.traceparent, u.tracestate, coalesce(u.occurred_at, clock_timestamp())
+      FROM unnest(p_type, p_topic, p_key, p_partition, p_tenant, p_headers, p_content_type, p_payload,
+                  p_schema_ref, p_traceparent, p_tracestate, p_occurred_at) WITH ORDINALITY
+           AS u(type, topic, key, partition, tenant, headers, content_type, payload, schema_ref, traceparent,
+                tracestate, occurred_at, i)
+     WHERE NOT old[u.i];
+    PERFORM outbox.ring();
+    RETURN QUERY SELECT u.id, u.old FROM unnest(ids, old) AS u(id, old);
+END $$;
+
+-- Function:  outbox.emit(...)  JSON
+-- The door for services in any language:
+--   SELECT outbox.emit(type => 'user_created', key => '42', payload => '{"id": 42}');
+-- Returns:   the event's id (the caller's own, if it gave one and it was emitted before)
+CREATE FUNCTION outbox.emit(
+    type text, key text DEFAULT NULL, payload jsonb DEFAULT NULL, topic text DEFAULT NULL,
+    headers jsonb DEFAULT NULL, id uuid DEFAULT NULL, tenant text DEFAULT NULL, partition integer DEFAULT NULL,
+    traceparent text DEFAULT NULL, tracestate text DEFAULT NULL, occurred_at timestamptz DEFAULT NULL,
+    schema_ref text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT made.id FROM outbox.emit_event(
+        emit.type, emit.key, convert_to(emit.payload::text, 'UTF8'),
+        CASE WHEN emit.payload IS NOT NULL THEN 'application/json' END, emit.topic, emit.headers, emit.id,
+        emit.tenant, emit.partition, emit.traceparent, emit.tracestate, emit.occurred_at, emit.schema_ref) AS made);
+END $$;
+
+-- Function:  outbox.emit(...)  bytes
+-- The same for any content: payload and content_type have no default.
+CREATE FUNCTION outbox.emit(
+    type text, key text, payload bytea, content_type text, topic text DEFAULT NULL,
+    headers jsonb DEFAULT NULL, id uuid DEFAULT NULL, tenant text DEFAULT NULL, partition integer DEFAULT NULL,
+    traceparent text DEFAULT NULL, tracestate text DEFAULT NULL, occurred_at timestamptz DEFAULT NULL,
+    schema_ref text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT made.id FROM outbox.emit_event(
+        emit.type, emit.key, emit.payload, emit.content_type, emit.topic, emit.headers, emit.id,
+        emit.tenant, emit.partition, emit.traceparent, emit.tracestate, emit.occurred_at, emit.schema_ref) AS made);
+END $$;

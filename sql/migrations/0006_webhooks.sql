@@ -1,0 +1,289 @@
+-- Webhooks: endpoints, one delivery per (event, endpoint, replay), its attempts.
+
+CREATE TABLE outbox.endpoint (
+    id              uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    name            text UNIQUE CHECK (name ~ '^[A-Za-z0-9_.-]{1,64}$'),
+    url             text NOT NULL CHECK (url ~ '^https?://' AND length(url) <= 2048),
+    tenant          text,              -- null: events of every tenant
+    types           text[] NOT NULL DEFAULT '{*}' CHECK (array_length(types, 1) >= 1),
+    types_like      text[] NOT NULL GENERATED ALWAYS AS (outbox.patterns_to_like(types)) STORED,
+    policy          text NOT NULL DEFAULT 'resend' CHECK (policy IN ('resend', 'reconcile', 'park')),
+    enabled         boolean NOT NULL DEFAULT true,
+    disabled_reason text,
+    timeout_ms      integer NOT NULL DEFAULT 15000 CHECK (timeout_ms BETWEEN 100 AND 120000),
+    concurrency     integer NOT NULL DEFAULT 16 CHECK (concurrency BETWEEN 1 AND 1000),
+    rate_per_second double precision CHECK (rate_per_second > 0),
+    ordered         boolean NOT NULL DEFAULT false,
+    schedule        interval[] CHECK (array_length(schedule, 1) >= 1),  -- null: the default one
+    max_age         interval NOT NULL DEFAULT '4 days',
+    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    removed_at      timestamptz        -- removed endpoints stay for their history
+);
+
+-- Several secrets sign at once while one is rotated out.
+CREATE TABLE outbox.endpoint_secret (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    endpoint    uuid NOT NULL REFERENCES outbox.endpoint,
+    kind        text NOT NULL DEFAULT 'v1' CHECK (kind IN ('v1', 'v1a')),
+    secret      bytea NOT NULL,
+    sealed_with text,                  -- name of the key that encrypts it; null: as it is
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at  timestamptz
+);
+CREATE INDEX endpoint_secret_endpoint_idx ON outbox.endpoint_secret (endpoint);
+
+CREATE SEQUENCE outbox.delivery_token AS bigint;
+
+-- pending    never sent                    sending   a request may be on the wire
+-- delivered  a 2xx was recorded            failed    will be tried again at next_at
+-- unknown    sent, no answer: undecided    parked    waits for an operator
+-- dead       given up
+CREATE TABLE outbox.delivery (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event_seq   bigint NOT NULL,
+    event_id    uuid NOT NULL,
+    event_type  text NOT NULL,
+    endpoint    uuid NOT NULL,
+    replay      integer NOT NULL DEFAULT 0,
+    tenant      text,
+    key         text,
+    state       text NOT NULL DEFAULT 'pending'
+                CHECK (state IN ('pending', 'sending', 'delivered', 'failed', 'unknown', 'parked', 'dead')),
+    attempts    integer NOT NULL DEFAULT 0,   -- charged against the schedule
+    sends       integer NOT NULL DEFAULT 0,   -- times it was claimed for sending
+    token       bigint NOT NULL DEFAULT 0,    -- fencing: only its bearer may record a result
+    worker      text,
+    next_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    claimed_at  timestamptz,
+    lease_until timestamptz,
+    last_status integer,
+    last_error  text,
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at timestamptz,
+    UNIQUE (event_seq, endpoint, replay)
+) WITH (fillfactor = 70);
+CREATE INDEX delivery_due_idx ON outbox.delivery (endpoint, next_at) WHERE state IN ('pending', 'failed');
+CREATE INDEX delivery_sending_idx ON outbox.delivery (lease_until) WHERE state = 'sending';
+CREATE INDEX delivery_event_idx ON outbox.delivery (event_id);
+
+-- The evidence of each attempt.  Microseconds since started_at; null: did not happen.
+CREATE TABLE outbox.delivery_attempt (
+    delivery     bigint NOT NULL,
+    attempt      integer NOT NULL,     -- the delivery's sends
+    token        bigint NOT NULL,
+    worker       text,
+    started_at   timestamptz NOT NULL,
+    resolved_us  bigint,
+    connected_us bigint,
+    tls_us       bigint,
+    sent_bytes   bigint,
+    first_byte_us bigint,
+    total_us     bigint,
+    address      text,
+    outcome      text NOT NULL CHECK (outcome IN ('delivered', 'refused', 'not_sent', 'unknown')),
+    status       integer,
+    error        text,
+    response     text,                 -- its beginning, for people
+    PRIMARY KEY (delivery, attempt)
+);
+
+-- A running or finished replay of events to Kafka or to an endpoint.
+CREATE TABLE outbox.replay (
+    id         integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    requested_by text NOT NULL DEFAULT session_user,
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    selection  jsonb NOT NULL,
+    target     text NOT NULL,
+    position   bigint NOT NULL DEFAULT 0,
+    state      text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'running', 'done', 'cancelled'))
+);
+
+-- Function:  outbox.lane_acknowledge(...)
+-- Moves a lane from its old position to the marker's and inserts the deliveries of
+-- exactly the events between, with the endpoints as of this transaction.  Nothing
+-- happens unless the caller's epoch is the lane's and its old position still holds.
+-- Returns:   accepted; deliveries inserted; endpoints enabled now
+CREATE FUNCTION outbox.lane_acknowledge(
+    p_map integer, p_lane integer, p_epoch bigint,
+    p_old_from bigint, p_old_to bigint, p_old_seq bigint,
+    p_from bigint, p_from_nonce uuid, p_to bigint, p_to_nonce uuid, p_seq bigint, p_done boolean,
+    p_published bigint,
+    OUT accepted boolean, OUT deliveries bigint, OUT endpoints integer)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    n outbox.lane;
+BEGIN
+    lane_acknowledge.deliveries := 0;
+    SELECT count(*) INTO lane_acknowledge.endpoints FROM outbox.endpoint WHERE enabled AND removed_at IS NULL;
+    UPDATE outbox.lane l
+       SET from_tick = p_from, from_nonce = p_from_nonce, to_tick = p_to, to_nonce = p_to_nonce, seq = p_seq,
+           done = p_done, started = true, published = l.published + p_published, acknowledged_at = clock_timestamp()
+     WHERE l.map = p_map AND l.lane = p_lane AND l.epoch = p_epoch
+       AND l.from_tick = p_old_from AND l.to_tick = p_old_to AND l.seq = p_old_seq
+    RETURNING l.* INTO n;
+    lane_acknowledge.accepted := FOUND;
+    IF NOT lane_acknowledge.accepted OR lane_acknowledge.endpoints = 0 THEN
+        RETURN;
+    END IF;
+    INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, tenant, key)
+    SELECT e.seq, e.id, e.type, p.id, e.tenant, e.key
+      FROM outbox.lane_interval(p_old_from, p_old_to, p_old_seq, p_from, p_to, p_seq,
+                                n.bucket_low, n.bucket_high) AS e
+      JOIN outbox.endpoint AS p
+        ON p.enabled AND p.removed_at IS NULL
+       AND e.type LIKE ANY (p.types_like)
+       AND (p.tenant IS NULL OR p.tenant = e.tenant)
+     WHERE NOT EXISTS (SELECT FROM outbox.parked_event k WHERE k.seq = e.seq)
+     ORDER BY e.seq;
+    GET DIAGNOSTICS deliveries = ROW_COUNT;
+END $$;
+
+-- Function:  outbox.delivery_claim(worker, endpoints, slots, lease)
+-- Marks due deliveries as being sent and hands them over: for each endpoint at most
+-- its number of slots, oldest first.  The caller must commit before the first byte.
+CREATE FUNCTION outbox.delivery_claim(p_worker text, p_endpoints uuid[], p_slots integer[], p_lease interval)
+RETURNS TABLE (delivery bigint, token bigint, send integer, attempts integer, endpoint uuid, created_at timestamptz,
+               event_id uuid, event_type text, content_type text, payload bytea, headers jsonb,
+               traceparent text, tracestate text, replay integer)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH due AS MATERIALIZED (
+        SELECT d.id FROM unnest(p_endpoints, p_slots) AS s(endpoint, slots)
+         CROSS JOIN LATERAL (
+               SELECT d.id FROM outbox.delivery d
+                WHERE d.endpoint = s.endpoint AND d.state IN ('pending', 'failed')
+                  AND d.next_at <= clock_timestamp()
+                ORDER BY d.next_at, d.id LIMIT s.slots FOR UPDATE SKIP LOCKED) AS d
+    ), claimed AS (
+        UPDATE outbox.delivery d
+           SET state = 'sending', token = nextval('outbox.delivery_token'), sends = d.sends + 1, worker = p_worker,
+               claimed_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
+          FROM due WHERE d.id = due.id
+        RETURNING d.*
+    )
+    SELECT c.id, c.token, c.sends, c.attempts, c.endpoint, c.created_at, c.event_id, c.event_type,
+           coalesce(e.content_type, k.content_type), coalesce(e.payload, k.payload), coalesce(e.headers, k.headers),
+           coalesce(e.traceparent, k.traceparent), coalesce(e.tracestate, k.tracestate), c.replay
+      FROM claimed c
+      LEFT JOIN outbox.event e ON e.seq = c.event_seq
+      LEFT JOIN outbox.kept_event k ON k.seq = c.event_seq AND e.seq IS NULL
+     ORDER BY c.event_seq;
+END $$;
+
+-- Function:  outbox.delivery_finish(...)
+-- Records results, one array element each; a result whose token is not the
+-- delivery's any more is dropped.  charged: counts against the schedule.
+-- Returns:   the deliveries whose result was accepted
+CREATE FUNCTION outbox.delivery_finish(
+    p_delivery bigint[], p_token bigint[], p_state text[], p_charged boolean[], p_retry_in interval[],
+    p_outcome text[], p_status integer[], p_error text[], p_started_at timestamptz[], p_address text[],
+    p_resolved_us bigint[], p_connected_us bigint[], p_tls_us bigint[], p_sent_bytes bigint[],
+    p_first_byte_us bigint[], p_total_us bigint[], p_response text[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH result AS (
+        SELECT * FROM unnest(p_delivery, p_token, p_state, p_charged, p_retry_in, p_outcome, p_status, p_error,
+                             p_started_at, p_address, p_resolved_us, p_connected_us, p_tls_us, p_sent_bytes,
+                             p_first_byte_us, p_total_us, p_response)
+          AS r(delivery, token, state, charged, retry_in, outcome, status, error, started_at, address,
+               resolved_us, connected_us, tls_us, sent_bytes, first_byte_us, total_us, response)
+    ), finished AS (
+        UPDATE outbox.delivery d
+           SET state = r.state,
+               attempts = d.attempts + r.charged::integer,
+               next_at = coalesce(clock_timestamp() + r.retry_in, d.next_at),
+               lease_until = NULL, last_status = r.status, last_error = r.error,
+               finished_at = CASE WHEN r.state IN ('delivered', 'dead') THEN clock_timestamp() END
+          FROM result r
+         WHERE d.id = r.delivery AND d.token = r.token AND d.state = 'sending'
+        RETURNING d.id, d.sends, d.token, d.worker
+    ), evidence AS (
+        INSERT INTO outbox.delivery_attempt (delivery, attempt, token, worker, started_at, address, resolved_us,
+                                             connected_us, tls_us, sent_bytes, first_byte_us, total_us,
+                                             outcome, status, error, response)
+        SELECT f.id, f.sends, f.token, f.worker, r.started_at, r.address, r.resolved_us, r.connected_us, r.tls_us,
+               r.sent_bytes, r.first_byte_us, r.total_us, r.outcome, r.status, r.error, r.response
+          FROM finished f JOIN result r ON r.delivery = f.id AND r.token = f.token
+    )
+    SELECT f.id FROM finished f;
+END $$;
+
+-- Function:  outbox.delivery_recover(worker)
+-- Deliveries whose sender vanished (its lease is over) or, with worker, those that an
+-- earlier process of that name left behind: whether they were sent is unknown.  The
+-- endpoint's policy decides: resend tries again at once, the others park.
+-- Returns:   how many
+CREATE FUNCTION outbox.delivery_recover(p_worker text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    recovered bigint;
+BEGIN
+    WITH lost AS (
+        SELECT d.id, p.policy FROM outbox.delivery d JOIN outbox.endpoint p ON p.id = d.endpoint
+         WHERE d.state = 'sending' AND (d.lease_until < clock_timestamp() OR d.worker = p_worker)
+           FOR UPDATE OF d SKIP LOCKED
+    ), moved AS (
+        UPDATE outbox.delivery d
+           SET state = CASE lost.policy WHEN 'resend' THEN 'failed' WHEN 'park' THEN 'parked' ELSE 'unknown' END,
+               attempts = d.attempts + 1, token = nextval('outbox.delivery_token'), lease_until = NULL,
+               next_at = clock_timestamp(), last_status = NULL,
+               last_error = 'the sender vanished while sending: outcome unknown'
+          FROM lost WHERE d.id = lost.id
+        RETURNING d.id, d.sends, d.token, d.worker, d.claimed_at, d.last_error
+    )
+    INSERT INTO outbox.delivery_attempt (delivery, attempt, token, worker, started_at, outcome, error)
+    SELECT m.id, m.sends, m.token, m.worker, m.claimed_at, 'unknown', m.last_error FROM moved m;
+    GET DIAGNOSTICS recovered = ROW_COUNT;
+    RETURN recovered;
+END $$;
+
+-- Function:  outbox.endpoint_add(...)
+-- Registers an endpoint with its first secret.
+-- Returns:   its id
+CREATE FUNCTION outbox.endpoint_add(
+    p_url text, p_secret bytea, p_name text DEFAULT NULL, p_types text[] DEFAULT '{*}', p_tenant text DEFAULT NULL,
+    p_policy text DEFAULT 'resend', p_timeout_ms integer DEFAULT 15000, p_concurrency integer DEFAULT 16,
+    p_schedule interval[] DEFAULT NULL, p_max_age interval DEFAULT '4 days') RETURNS uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    made uuid;
+BEGIN
+    IF octet_length(p_secret) NOT BETWEEN 24 AND 75 THEN
+        RAISE EXCEPTION 'secret: has % bytes, must have 24 to 75', octet_length(p_secret)
+            USING ERRCODE = '22023', COLUMN = 'secret', HINT = 'Leave it out to have one generated.';
+    END IF;
+    INSERT INTO outbox.endpoint (url, name, types, tenant, policy, timeout_ms, concurrency, schedule, max_age)
+    VALUES (p_url, p_name, p_types, p_tenant, p_policy, p_timeout_ms, p_concurrency, p_schedule, p_max_age)
+    RETURNING id INTO made;
+    INSERT INTO outbox.endpoint_secret (endpoint, secret) VALUES (made, p_secret);
+    INSERT INTO outbox.audit (action, subject, detail)
+    VALUES ('endpoint add', made::text, jsonb_build_object('url', p_url, 'types', p_types, 'policy', p_policy));
+    RETURN made;
+END $$;
+
+-- Function:  outbox.endpoint_remove(id, reason)
+-- Sends nothing more to the endpoint: its open deliveries are given up, its history stays.
+-- Returns:   false if there is no such endpoint
+CREATE FUNCTION outbox.endpoint_remove(p_id uuid, p_reason text DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE outbox.endpoint SET enabled = false, removed_at = clock_timestamp(), disabled_reason = 'removed', name = NULL
+     WHERE id = p_id AND removed_at IS NULL;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    DELETE FROM outbox.endpoint_secret WHERE endpoint = p_id;
+    UPDATE outbox.delivery SET state = 'dead', finished_at = clock_timestamp(), last_error = 'endpoint removed'
+     WHERE endpoint = p_id AND state IN ('pending', 'failed', 'unknown', 'parked');
+    INSERT INTO outbox.audit (action, subject, reason) VALUES ('endpoint remove', p_id::text, p_reason);
+    RETURN true;
+END $$;

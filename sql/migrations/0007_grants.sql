@@ -1,0 +1,35 @@
+-- Who may do what.  A writer can only emit; nobody but the owner touches the tables.
+REVOKE ALL ON ALL TABLES IN SCHEMA outbox FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA outbox FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA outbox FROM PUBLIC;
+
+DO $$
+DECLARE
+    f record;
+BEGIN
+    FOR f IN
+        SELECT p.oid::regprocedure AS signature, p.proname AS name
+          FROM pg_proc p WHERE p.pronamespace = 'outbox'::regnamespace
+    LOOP
+        IF f.name IN ('emit', 'emit_event', 'emit_events') THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_writer, outbox_relay, outbox_admin', f.signature);
+        ELSIF f.name IN ('tick', 'tick_needed', 'batch', 'batch_rows', 'lane_acquire', 'lane_renew', 'lane_release',
+                         'lane_halt', 'lane_acknowledge', 'delivery_claim', 'delivery_finish', 'delivery_recover',
+                         'lock_class') THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_relay', f.signature);
+        ELSIF f.name IN ('partition_add', 'rotate') THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_maintenance', f.signature);
+        ELSIF f.name IN ('endpoint_add', 'endpoint_remove') THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_admin', f.signature);
+        END IF;
+    END LOOP;
+END $$;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA outbox TO outbox_reader, outbox_relay, outbox_admin;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA outbox TO outbox_reader, outbox_relay, outbox_admin;
+-- Secrets are for the relay alone, which signs with them; an operator may rotate but not read.
+REVOKE ALL ON outbox.endpoint_secret FROM outbox_reader, outbox_admin;
+GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.route TO outbox_admin;
+GRANT EXECUTE ON FUNCTION outbox.batch(bigint, bigint, bigint, bigint, integer, integer, integer),
+                          outbox.batch_rows(xid8[], xid8, xid8, bigint, pg_snapshot, bigint, bigint, bigint, integer, integer, integer)
+                       TO outbox_reader;

@@ -1,0 +1,5 @@
+noinst_LTLIBRARIES += libpgconn.la
+libpgconn_la_SOURCES = \
+    %D%/args.c %D%/args.h \
+    %D%/conn.c %D%/conn.h
+libpgconn_la_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS)

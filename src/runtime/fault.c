@@ -1,0 +1,27 @@
+#include "runtime/fault.h"
+
+#ifdef OUTBOX_FAULT_POINTS
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static atomic_int passages;
+
+void fault_point(const char *name)
+{
+    const char *wanted = getenv("OUTBOX_FAULT");
+    size_t size = strlen(name);
+    int passage = 1;
+
+    if (!wanted || strncmp(wanted, name, size) != 0 || (wanted[size] != '\0' && wanted[size] != ':'))
+        return;
+    if (wanted[size] == ':')
+        passage = atoi(wanted + size + 1);
+    if (atomic_fetch_add(&passages, 1) + 1 == passage)
+        kill(getpid(), SIGKILL);
+}
+
+#endif

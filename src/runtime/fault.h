@@ -1,0 +1,18 @@
+/* Named points at which a test makes the process die.  Compiled in only with
+ * --enable-fault-points; then OUTBOX_FAULT="name" (or "name:3" for the third
+ * passage) kills the process with SIGKILL there. */
+#ifndef RUNTIME_FAULT_H
+#define RUNTIME_FAULT_H
+
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#ifdef OUTBOX_FAULT_POINTS
+void fault_point(const char *name);
+#define FAULT(name) fault_point(name)
+#else
+#define FAULT(name) ((void)0)
+#endif
+
+#endif

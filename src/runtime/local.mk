@@ -1,0 +1,8 @@
+noinst_LTLIBRARIES += libruntime.la
+libruntime_la_SOURCES = \
+    %D%/clock.c %D%/clock.h \
+    %D%/fault.c %D%/fault.h \
+    %D%/log.c %D%/log.h \
+    %D%/mailbox.c %D%/mailbox.h \
+    %D%/wakeup.c %D%/wakeup.h
+libruntime_la_CFLAGS = $(AM_CFLAGS) -pthread
