@@ -1,1 +1,5 @@
-# examples
+# Built against the public headers and the installed kind of library only.
+if BUILD_EXAMPLES
+include %D%/publisher/local.mk
+include %D%/webhook-receiver/local.mk
+endif

@@ -1,1 +1,3 @@
-# core
+noinst_LTLIBRARIES += libcore.la
+libcore_la_SOURCES = \
+    %D%/position.c %D%/position.h
