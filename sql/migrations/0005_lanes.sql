@@ -105,12 +105,18 @@ BEGIN
        AND a.pid IS DISTINCT FROM p_backend_pid;
 END $$;
 
--- Function:  outbox.lane_renew(map, lane, epoch, ttl)
+-- Function:  outbox.lane_renew(map, lane, epoch, ttl, backend_pid)
 -- Returns:   true, or false if the lease has been taken by another since
-CREATE FUNCTION outbox.lane_renew(p_map integer, p_lane integer, p_epoch bigint, p_ttl interval) RETURNS boolean
+-- The commit is synchronous: a relay that has it may rely on all that it read before.
+CREATE FUNCTION outbox.lane_renew(
+    p_map integer, p_lane integer, p_epoch bigint, p_ttl interval, p_backend_pid integer DEFAULT NULL)
+RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE outbox.lease l SET expires_at = clock_timestamp() + p_ttl
+    PERFORM set_config('synchronous_commit', 'on', true);
+    UPDATE outbox.lease l
+       SET expires_at = clock_timestamp() + p_ttl, backend_pid = p_backend_pid,
+           backend_start = (SELECT a.backend_start FROM pg_stat_activity a WHERE a.pid = p_backend_pid)
      WHERE l.name = format('lane/%s/%s', p_map, p_lane) AND l.epoch = p_epoch;
     RETURN FOUND;
 END $$;
