@@ -7,8 +7,7 @@
 #include "base/uuid.h"
 
 static const char sql_acquire[] =
-    "SELECT a.epoch, a.retry_after, a.former_holder, a.former_pid"
-    "  FROM outbox.lane_acquire($1, $2, $3, $4::interval, $5) AS a";
+    "SELECT a.epoch, a.retry_after, a.former_holder FROM outbox.lane_acquire($1, $2, $3, $4::interval) AS a";
 
 static const char sql_lane[] =
     "SELECT l.from_tick, l.from_nonce, l.to_tick, l.to_nonce, l.seq, l.done, l.started, l.published,"
@@ -18,10 +17,9 @@ static const char sql_lane[] =
     "  FROM outbox.lane AS l, outbox.meta AS m, pg_catalog.pg_control_system() AS c"
     " WHERE l.map = $1 AND l.lane = $2";
 
-static const char sql_renew[] = "SELECT outbox.lane_renew($1, $2, $3, $4::interval, $5)";
+static const char sql_renew[] = "SELECT outbox.lane_renew($1, $2, $3, $4::interval)";
 static const char sql_release[] = "SELECT outbox.lane_release($1, $2, $3)";
 static const char sql_note_halt[] = "SELECT outbox.lane_halt($1, $2, $3, $4, $5)";
-static const char sql_end_backend[] = "SELECT pg_catalog.pg_terminate_backend($1)";
 
 static bool read_nonce(const PGresult *result, int column, uint8_t ret[16])
 {
@@ -67,15 +65,6 @@ out:
     return status;
 }
 
-static void put_request(struct pg_args *args, const struct lease_request *request)
-{
-    pg_arg_interval_us(args, request->ttl);
-    if (request->bell_backend != 0)
-        pg_arg_int(args, request->bell_backend);
-    else
-        pg_arg_text(args, NULL);
-}
-
 int lease_acquire(struct pg *pg, const struct lease_request *request, mono_us deadline, struct lease_grant *ret,
                   outbox_error **reterr)
 {
@@ -88,7 +77,7 @@ int lease_acquire(struct pg *pg, const struct lease_request *request, mono_us de
     pg_arg_int(&args, request->map);
     pg_arg_int(&args, request->lane);
     pg_arg_text(&args, request->holder);
-    put_request(&args, request);
+    pg_arg_interval_us(&args, request->ttl);
     status = pg_exec(pg, sql_acquire, &args, 0, deadline, &result, reterr);
     if (status < 0)
         return status;
@@ -97,7 +86,6 @@ int lease_acquire(struct pg *pg, const struct lease_request *request, mono_us de
     if (grant.granted) {
         grant.epoch = pg_get_int(result, 0, 0);
         grant.until = asked + request->ttl;
-        grant.former_backend = PQgetisnull(result, 0, 3) ? 0 : (int)pg_get_int(result, 0, 3);
         status = read_lane(pg, request, deadline, &grant, reterr);
     } else {
         grant.retry_after = (mono_us)(strtod(PQgetvalue(result, 0, 1), NULL) * 1000000);
@@ -119,7 +107,7 @@ int lease_renew(struct pg *pg, const struct lease_request *request, int64_t epoc
     pg_arg_int(&args, request->map);
     pg_arg_int(&args, request->lane);
     pg_arg_int(&args, epoch);
-    put_request(&args, request);
+    pg_arg_interval_us(&args, request->ttl);
     pg_take_warning(pg);
     status = pg_exec(pg, sql_renew, &args, 0, deadline, &result, reterr);
     if (status < 0)
@@ -157,12 +145,4 @@ int lease_note_halt(struct pg *pg, int map, int lane, int64_t epoch, const char 
     pg_arg_text(&args, state);
     pg_arg_text(&args, detail);
     return pg_exec(pg, sql_note_halt, &args, 0, deadline, NULL, reterr);
-}
-
-int lease_end_backend(struct pg *pg, int backend, mono_us deadline, outbox_error **reterr)
-{
-    struct pg_args args = PG_ARGS_INIT;
-
-    pg_arg_int(&args, backend);
-    return pg_exec(pg, sql_end_backend, &args, 0, deadline, NULL, reterr);
 }

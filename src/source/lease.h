@@ -14,7 +14,6 @@ struct lease_request {
     int lane;
     const char *holder;
     mono_us ttl;
-    int bell_backend; /* pid of the connection that holds the doorbell, 0: none */
 };
 
 struct lease_grant {
@@ -22,7 +21,6 @@ struct lease_grant {
     mono_us retry_after;     /* !granted: when the present lease may end */
     int64_t epoch;
     mono_us until;           /* of the local clock, counted from before the request */
-    int former_backend;      /* the former holder's doorbell connection, 0: none */
     char former_holder[128];
     /* the lane */
     struct position position;
@@ -50,8 +48,5 @@ int lease_release(struct pg *pg, int map, int lane, int64_t epoch, mono_us deadl
 /* Records why the lane stands still, for operators; kept until it is acquired again. */
 int lease_note_halt(struct pg *pg, int map, int lane, int64_t epoch, const char *state, const char *detail,
                     mono_us deadline, outbox_error **reterr);
-
-/* Ends the doorbell connection of a former holder that may hang while holding it. */
-int lease_end_backend(struct pg *pg, int backend, mono_us deadline, outbox_error **reterr);
 
 #endif

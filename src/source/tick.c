@@ -14,6 +14,11 @@ static const char sql_load[] =
 
 /* The bell: key 4 of the lock class, see outbox.lock_class(). */
 static const char sql_bell_try[] = "SELECT pg_catalog.pg_try_advisory_lock(1868721016, 4)";
+static const char sql_bell_end_holder[] =
+    "SELECT l.pid, pg_catalog.pg_terminate_backend(l.pid) FROM pg_catalog.pg_locks AS l"
+    "  JOIN pg_catalog.pg_database AS d ON d.oid = l.database AND d.datname = pg_catalog.current_database()"
+    " WHERE l.locktype = 'advisory' AND l.classid = 1868721016 AND l.objid = 4 AND l.objsubid = 2"
+    "   AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_catalog.pg_backend_pid()";
 static const char sql_bell_release[] = "SELECT pg_catalog.pg_advisory_unlock(1868721016, 4)";
 
 void tick_clear(struct tick *tick)
@@ -113,6 +118,18 @@ static int ask(struct pg *pg, const char *sql, mono_us deadline, bool *ret, outb
 int bell_try(struct pg *pg, mono_us deadline, bool *ret_granted, outbox_error **reterr)
 {
     return ask(pg, sql_bell_try, deadline, ret_granted, reterr);
+}
+
+int bell_end_holder(struct pg *pg, mono_us deadline, int *ret_ended, outbox_error **reterr)
+{
+    PGresult *result = NULL;
+    int status = pg_exec(pg, sql_bell_end_holder, NULL, 0, deadline, &result, reterr);
+
+    if (status < 0)
+        return status;
+    *ret_ended = PQntuples(result) > 0 ? (int)pg_get_int(result, 0, 0) : 0;
+    PQclear(result);
+    return OUTBOX_OK;
 }
 
 int bell_release(struct pg *pg, mono_us deadline, outbox_error **reterr)

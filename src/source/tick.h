@@ -34,6 +34,9 @@ int tick_load(struct pg *pg, const struct tick_id *id, mono_us deadline, bool *r
 int bell_listen(struct pg *pg, mono_us deadline, outbox_error **reterr);
 /* Tries to take the bell's lock; *ret_granted tells. */
 int bell_try(struct pg *pg, mono_us deadline, bool *ret_granted, outbox_error **reterr);
+/* Ends the session that holds the bell, if it is another than this: a former ticker that
+ * hangs would make every writer notify for ever.  *ret_ended is its pid, 0 if there is none. */
+int bell_end_holder(struct pg *pg, mono_us deadline, int *ret_ended, outbox_error **reterr);
 int bell_release(struct pg *pg, mono_us deadline, outbox_error **reterr);
 /* Is this a direct connection?  LISTEN and session locks do not survive a pooler. */
 int bell_check_direct(struct pg *pg, mono_us deadline, bool *ret_direct, outbox_error **reterr);
