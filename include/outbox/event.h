@@ -34,18 +34,18 @@ extern "C" {
 typedef struct outbox_event outbox_event;
 
 /* Limits.  Those in characters count Unicode code points, not bytes. */
-#define OUTBOX_TYPE_LIMIT 255            /* characters */
-#define OUTBOX_KEY_LIMIT 4096            /* bytes */
-#define OUTBOX_TOPIC_LIMIT 249           /* characters; Kafka's own limit */
-#define OUTBOX_TENANT_LIMIT 255          /* characters */
-#define OUTBOX_CONTENT_TYPE_LIMIT 255    /* characters */
-#define OUTBOX_SCHEMA_REF_LIMIT 255      /* characters */
-#define OUTBOX_TRACESTATE_LIMIT 512      /* characters; W3C Trace Context 3.3.1.5 */
+#define OUTBOX_TYPE_LIMIT 255         /* characters */
+#define OUTBOX_KEY_LIMIT 4096         /* bytes */
+#define OUTBOX_TOPIC_LIMIT 249        /* characters; Kafka's own limit */
+#define OUTBOX_TENANT_LIMIT 255       /* characters */
+#define OUTBOX_CONTENT_TYPE_LIMIT 255 /* characters */
+#define OUTBOX_SCHEMA_REF_LIMIT 255   /* characters */
+#define OUTBOX_TRACESTATE_LIMIT 512   /* characters; W3C Trace Context 3.3.1.5 */
 #define OUTBOX_HEADER_COUNT_LIMIT 100
-#define OUTBOX_HEADER_NAME_LIMIT 128     /* characters */
-#define OUTBOX_HEADER_VALUE_LIMIT 4096   /* characters */
-#define OUTBOX_PAYLOAD_LIMIT_DEFAULT ((size_t)1024 * 1024)     /* bytes */
-#define OUTBOX_PAYLOAD_LIMIT_MAX ((size_t)256 * 1024 * 1024)   /* bytes */
+#define OUTBOX_HEADER_NAME_LIMIT 128                         /* characters */
+#define OUTBOX_HEADER_VALUE_LIMIT 4096                       /* characters */
+#define OUTBOX_PAYLOAD_LIMIT_DEFAULT ((size_t)1024 * 1024)   /* bytes */
+#define OUTBOX_PAYLOAD_LIMIT_MAX ((size_t)256 * 1024 * 1024) /* bytes */
 /* 0001-01-01 00:00:00 and 9999-12-31 23:59:59.999999 UTC: what RFC 3339 can write. */
 #define OUTBOX_OCCURRED_AT_MIN INT64_C(-62135596800000000)
 #define OUTBOX_OCCURRED_AT_MAX INT64_C(253402300799999999)

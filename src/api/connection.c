@@ -10,8 +10,9 @@ static int check_pipeline(const PGconn *conn, enum outbox__use use, outbox_error
     PGpipelineStatus status = PQpipelineStatus(conn);
 
     if (status == PQ_PIPELINE_ABORTED)
-        return outbox__fail(reterr, OUTBOX_ESTATE, NULL,
-                            "an earlier command of the pipeline failed; read its results up to the sync first");
+        return outbox__fail(
+            reterr, OUTBOX_ESTATE, NULL,
+            "an earlier command of the pipeline failed; read its results up to the sync first");
     if (status == PQ_PIPELINE_ON && use == OUTBOX__USE_WAITS)
         return outbox__fail(reterr, OUTBOX_ESTATE, NULL,
                             "the connection is in pipeline mode; use outbox_emit_send()");
@@ -74,8 +75,8 @@ int outbox__connection_fail(const PGconn *conn, outbox_error **reterr)
     const char *message = PQerrorMessage(conn);
 
     if (PQstatus(conn) != CONNECTION_OK)
-        return outbox__fail(reterr, OUTBOX_ECONNECTION, NULL, "the connection is not open; connect again: %.*s",
-                            line_length(message), message);
+        return outbox__fail(reterr, OUTBOX_ECONNECTION, NULL,
+                            "the connection is not open; connect again: %.*s", line_length(message), message);
     return outbox__fail(reterr, OUTBOX_ENOMEM, NULL, "libpq could not send the statement: %.*s",
                         line_length(message), message);
 }
@@ -125,11 +126,12 @@ static int fail_result(const PGresult *result, outbox_error **reterr)
         primary = PQresultErrorMessage(result);
     if (is_fatal(result))
         return outbox__fail_sqlstate(reterr, OUTBOX_ECONNECTION, NULL, sqlstate,
-                                     "the connection is lost; connect again: %.*s", line_length(primary), primary);
+                                     "the connection is lost; connect again: %.*s", line_length(primary),
+                                     primary);
     if (known)
         remedy = known;
-    return outbox__fail_sqlstate(reterr, OUTBOX_ESERVER, PQresultErrorField(result, PG_DIAG_COLUMN_NAME), sqlstate,
-                                 "%s%s%s", primary, remedy ? "; " : "", remedy ? remedy : "");
+    return outbox__fail_sqlstate(reterr, OUTBOX_ESERVER, PQresultErrorField(result, PG_DIAG_COLUMN_NAME),
+                                 sqlstate, "%s%s%s", primary, remedy ? "; " : "", remedy ? remedy : "");
 }
 
 int outbox__result_check(const PGresult *result, int not_ours, outbox_error **reterr)

@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "event/wire.h"
 
-static const char emit_event_sql[] =
-    "SELECT id, already_emitted FROM outbox.emit_event($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+static const char emit_event_sql[] = "SELECT id, already_emitted FROM outbox.emit_event($1, $2, $3, $4, $5, "
+                                     "$6, $7, $8, $9, $10, $11, $12, $13)";
 
 struct parameters {
     Oid types[OUTBOX__FIELD_COUNT];
@@ -30,7 +30,8 @@ static int check(const PGconn *conn, const outbox_event *ev, enum outbox__use us
 }
 
 /* The one row of an emission. */
-static int get_answer(const PGresult *result, int not_ours, char ret_id[OUTBOX_ID_SIZE], outbox_error **reterr)
+static int get_answer(const PGresult *result, int not_ours, char ret_id[OUTBOX_ID_SIZE],
+                      outbox_error **reterr)
 {
     int r = outbox__result_check(result, not_ours, reterr);
 
@@ -41,7 +42,8 @@ static int get_answer(const PGresult *result, int not_ours, char ret_id[OUTBOX_I
     return outbox__result_get(result, 0, ret_id);
 }
 
-int outbox_emit(struct pg_conn *conn, const outbox_event *ev, char ret_id[OUTBOX_ID_SIZE], outbox_error **reterr)
+int outbox_emit(struct pg_conn *conn, const outbox_event *ev, char ret_id[OUTBOX_ID_SIZE],
+                outbox_error **reterr)
 {
     struct parameters parameters;
     struct outbox__wire wire;
@@ -56,8 +58,8 @@ int outbox_emit(struct pg_conn *conn, const outbox_event *ev, char ret_id[OUTBOX
     if (r != OUTBOX_OK)
         goto out;
     /* Unnamed: a transaction pooler may give the next transaction another server. */
-    result = PQexecParams(conn, emit_event_sql, OUTBOX__FIELD_COUNT, parameters.types, wire.values, wire.sizes,
-                          parameters.formats, 1);
+    result = PQexecParams(conn, emit_event_sql, OUTBOX__FIELD_COUNT, parameters.types, wire.values,
+                          wire.sizes, parameters.formats, 1);
     if (!result) {
         r = outbox__connection_fail(conn, reterr);
         goto out;
@@ -80,8 +82,8 @@ int outbox_emit_send(struct pg_conn *conn, const outbox_event *ev, outbox_error 
         return r;
     describe(&parameters);
     r = outbox__wire_encode(&wire, ev, reterr);
-    if (r == OUTBOX_OK && !PQsendQueryParams(conn, emit_event_sql, OUTBOX__FIELD_COUNT, parameters.types, wire.values,
-                                             wire.sizes, parameters.formats, 1))
+    if (r == OUTBOX_OK && !PQsendQueryParams(conn, emit_event_sql, OUTBOX__FIELD_COUNT, parameters.types,
+                                             wire.values, wire.sizes, parameters.formats, 1))
         r = outbox__connection_fail(conn, reterr);
     outbox__wire_free(&wire);
     return r;
@@ -90,6 +92,7 @@ int outbox_emit_send(struct pg_conn *conn, const outbox_event *ev, outbox_error 
 int outbox_emit_result(const struct pg_result *result, char ret_id[OUTBOX_ID_SIZE], outbox_error **reterr)
 {
     if (!result)
-        return outbox__fail(reterr, OUTBOX_EINVAL, NULL, "result: is NULL; pass what PQgetResult() delivered");
+        return outbox__fail(reterr, OUTBOX_EINVAL, NULL,
+                            "result: is NULL; pass what PQgetResult() delivered");
     return get_answer(result, OUTBOX_EINVAL, ret_id, reterr);
 }

@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "event/wire.h"
 
-static const char emit_events_sql[] =
-    "SELECT id, already_emitted FROM outbox.emit_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+static const char emit_events_sql[] = "SELECT id, already_emitted FROM outbox.emit_events($1, $2, $3, $4, "
+                                      "$5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 #define ARRAY_HEADER_SIZE 20
 
@@ -31,10 +31,12 @@ static int fail_at(size_t at, int code, outbox_error *err, outbox_error **reterr
 static int check_events(const outbox_event *const events[], size_t count, outbox_error **reterr)
 {
     if (count > OUTBOX_ARRAY_COUNT_LIMIT)
-        return outbox__fail(reterr, OUTBOX_ELIMIT, "count", "count: is %zu, the limit is %zu; emit in several calls",
-                            count, OUTBOX_ARRAY_COUNT_LIMIT);
+        return outbox__fail(reterr, OUTBOX_ELIMIT, "count",
+                            "count: is %zu, the limit is %zu; emit in several calls", count,
+                            OUTBOX_ARRAY_COUNT_LIMIT);
     if (!events)
-        return outbox__fail(reterr, OUTBOX_EINVAL, "events", "events: is NULL; pass an array of count events");
+        return outbox__fail(reterr, OUTBOX_EINVAL, "events",
+                            "events: is NULL; pass an array of count events");
     for (size_t i = 0; i < count; i++) {
         outbox_error *err = NULL;
         int r = outbox_event_check(events[i], reterr ? &err : NULL);
@@ -86,7 +88,8 @@ static int append(struct batch *batch, const struct outbox__wire *wire, outbox_e
     return OUTBOX_OK;
 }
 
-static int fill_batch(struct batch *batch, const outbox_event *const events[], size_t count, outbox_error **reterr)
+static int fill_batch(struct batch *batch, const outbox_event *const events[], size_t count,
+                      outbox_error **reterr)
 {
     int r = OUTBOX_OK;
 
@@ -118,8 +121,8 @@ static PGresult *send_batch(PGconn *conn, const struct batch *batch)
     return PQexecParams(conn, emit_events_sql, OUTBOX__FIELD_COUNT, types, values, sizes, formats, 1);
 }
 
-static int get_answers(const PGresult *result, size_t count, char (*ret_ids)[OUTBOX_ID_SIZE], int *ret_answers,
-                       outbox_error **reterr)
+static int get_answers(const PGresult *result, size_t count, char (*ret_ids)[OUTBOX_ID_SIZE],
+                       int *ret_answers, outbox_error **reterr)
 {
     int all = OUTBOX_OK;
     int r = outbox__result_check(result, OUTBOX_EINTERNAL, reterr);
@@ -157,7 +160,8 @@ int outbox_emit_array(struct pg_conn *conn, const outbox_event *const events[], 
     if (r != OUTBOX_OK)
         goto out;
     result = send_batch(conn, &batch);
-    r = result ? get_answers(result, count, ret_ids, ret_answers, reterr) : outbox__connection_fail(conn, reterr);
+    r = result ? get_answers(result, count, ret_ids, ret_answers, reterr)
+               : outbox__connection_fail(conn, reterr);
 out:
     PQclear(result);
     for (int i = 0; i < OUTBOX__FIELD_COUNT; i++)

@@ -78,7 +78,8 @@ static int check_text(const outbox_event *ev, const struct rule *rule, outbox_er
     if (length > rule->limit)
         return fail_too_long(rule, reterr);
     if (!rule->may_have_control && outbox__has_control(text->data, text->size))
-        return outbox__fail(reterr, OUTBOX_EINVAL, name, "%s: has a control character; %s", name, rule->remedy);
+        return outbox__fail(reterr, OUTBOX_EINVAL, name, "%s: has a control character; %s", name,
+                            rule->remedy);
     return OUTBOX_OK;
 }
 
@@ -133,18 +134,21 @@ static int check_forms(const outbox_event *ev, outbox_error **reterr)
     struct outbox__uuid uuid;
 
     if (outbox__is_set(topic) && (!is_plain_name(topic) || equals(topic, ".") || equals(topic, "..")))
-        return outbox__fail(reterr, OUTBOX_EINVAL, "topic", "topic: is not a Kafka topic name; " TOPIC_REMEDY);
+        return outbox__fail(reterr, OUTBOX_EINVAL, "topic",
+                            "topic: is not a Kafka topic name; " TOPIC_REMEDY);
     if (outbox__is_set(traceparent) && !is_traceparent(traceparent))
         return outbox__fail(reterr, OUTBOX_EINVAL, "traceparent",
                             "traceparent: is not a W3C trace context; " TRACEPARENT_REMEDY);
     if (id->state == OUTBOX__TEXT_NO_MEMORY)
         return outbox__fail(reterr, OUTBOX_ENOMEM, "id", "id: out of memory");
     if (id->state != OUTBOX__TEXT_UNSET && (!outbox__is_set(id) || !outbox__uuid_parse(id->data, &uuid)))
-        return outbox__fail(reterr, OUTBOX_EINVAL, "id",
-                            "id: is not a UUID; use 36 characters such as 123e4567-e89b-12d3-a456-426614174000");
+        return outbox__fail(
+            reterr, OUTBOX_EINVAL, "id",
+            "id: is not a UUID; use 36 characters such as 123e4567-e89b-12d3-a456-426614174000");
     if (ev->has_partition && ev->partition < 0)
         return outbox__fail(reterr, OUTBOX_EINVAL, "partition",
-                            "partition: %d is negative; leave it out to let the key decide", (int)ev->partition);
+                            "partition: %d is negative; leave it out to let the key decide",
+                            (int)ev->partition);
     if (ev->has_occurred_at &&
         (ev->occurred_at < OUTBOX_OCCURRED_AT_MIN || ev->occurred_at > OUTBOX_OCCURRED_AT_MAX))
         return outbox__fail(reterr, OUTBOX_ELIMIT, "occurred_at",
@@ -154,8 +158,9 @@ static int check_forms(const outbox_event *ev, outbox_error **reterr)
 
 static bool is_reserved(const struct outbox__text *name)
 {
-    static const char *const taken[] = {"host",          "content-length", "content-type", "transfer-encoding",
-                                        "authorization", "connection",     "traceparent",  "tracestate"};
+    static const char *const taken[] = {
+        "host",          "content-length", "content-type", "transfer-encoding",
+        "authorization", "connection",     "traceparent",  "tracestate"};
 
     for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
         if (equals(name, taken[i]))
@@ -173,13 +178,15 @@ static int check_header(const struct outbox__header *header, outbox_error **rete
 
     if (!is_plain_name(name) || name->size > OUTBOX_HEADER_NAME_LIMIT)
         /* The name itself is not told: it may be anything. */
-        return outbox__fail(reterr, OUTBOX_EINVAL, "headers",
-                            "headers: a name is not allowed; use 1 to %d letters, digits, \"_\", \".\" or \"-\"",
-                            OUTBOX_HEADER_NAME_LIMIT);
+        return outbox__fail(
+            reterr, OUTBOX_EINVAL, "headers",
+            "headers: a name is not allowed; use 1 to %d letters, digits, \"_\", \".\" or \"-\"",
+            OUTBOX_HEADER_NAME_LIMIT);
     if (is_reserved(name))
-        return outbox__fail(reterr, OUTBOX_EINVAL, "headers",
-                            "headers: the name \"%s\" is reserved; choose another, or use the setter made for it",
-                            name->data);
+        return outbox__fail(
+            reterr, OUTBOX_EINVAL, "headers",
+            "headers: the name \"%s\" is reserved; choose another, or use the setter made for it",
+            name->data);
     if (!outbox__utf8_valid(value->data, value->size)) {
         problem = "is not UTF-8; convert it";
     } else if (outbox__has_control(value->data, value->size)) {
@@ -233,10 +240,11 @@ static int check_json(const struct outbox__text *payload, outbox_error **reterr)
     /* A parser that fails without a word had no memory. */
     if (error.text[0] == '\0' || json_error_code(&error) == json_error_out_of_memory)
         return outbox__fail(reterr, OUTBOX_ENOMEM, "payload", "payload: out of memory");
-    return outbox__fail(reterr, OUTBOX_EINVAL, "payload",
-                        "payload: %s at line %d, column %d; correct it, or pass other content as bytes with a "
-                        "content type",
-                        json_problem(&error), error.line, error.column);
+    return outbox__fail(
+        reterr, OUTBOX_EINVAL, "payload",
+        "payload: %s at line %d, column %d; correct it, or pass other content as bytes with a "
+        "content type",
+        json_problem(&error), error.line, error.column);
 }
 
 static int check_payload(const outbox_event *ev, outbox_error **reterr)
@@ -246,10 +254,11 @@ static int check_payload(const outbox_event *ev, outbox_error **reterr)
     if (payload->state == OUTBOX__TEXT_NO_MEMORY)
         return outbox__fail(reterr, OUTBOX_ENOMEM, "payload", "payload: out of memory");
     if (payload->state != OUTBOX__TEXT_UNSET && payload->given > ev->payload_limit)
-        return outbox__fail(reterr, OUTBOX_ELIMIT, "payload",
-                            "payload: has %zu bytes, the limit is %zu; emit a reference to the data, or raise the "
-                            "payload limit here, in outbox.max_payload_bytes and in the broker",
-                            payload->given, ev->payload_limit);
+        return outbox__fail(
+            reterr, OUTBOX_ELIMIT, "payload",
+            "payload: has %zu bytes, the limit is %zu; emit a reference to the data, or raise the "
+            "payload limit here, in outbox.max_payload_bytes and in the broker",
+            payload->given, ev->payload_limit);
     if (outbox__is_set(payload) && ev->payload_is_json)
         return check_json(payload, reterr);
     return OUTBOX_OK;

@@ -59,12 +59,12 @@ struct outbox_event {
     struct outbox__header *headers; /* allocated; the first header_count are in use */
     size_t header_count;
     size_t header_room;
-    int header_failure;             /* one could not be stored: OUTBOX_ENOMEM or OUTBOX_ELIMIT; else OUTBOX_OK */
-    const char *header_problem;     /* then why, static */
+    int header_failure;         /* one could not be stored: OUTBOX_ENOMEM or OUTBOX_ELIMIT; else OUTBOX_OK */
+    const char *header_problem; /* then why, static */
     bool has_partition;
     int32_t partition;
     bool has_occurred_at;
-    int64_t occurred_at;            /* microseconds since 1970 */
+    int64_t occurred_at; /* microseconds since 1970 */
 };
 
 static inline bool outbox__is_set(const struct outbox__text *text)

@@ -9,27 +9,20 @@
 /* Names of 128 and values of 4 * 4,096 bytes, each of which may need a backslash. */
 #define HEADERS_ROOM ((size_t)OUTBOX_HEADER_COUNT_LIMIT * (2 * OUTBOX__TEXT_ROOM + 256))
 
-#define TEXT {25, 1009}
-#define BYTEA {17, 1001}
-#define JSONB {3802, 3807}
-#define UUID {2950, 2951}
-#define INT4 {23, 1007}
-#define TIMESTAMPTZ {1184, 1185}
-
 const struct outbox__column outbox__columns[OUTBOX__FIELD_COUNT] = {
-    [OUTBOX__TYPE] = TEXT,
-    [OUTBOX__KEY] = TEXT,
-    [OUTBOX__PAYLOAD] = BYTEA,
-    [OUTBOX__CONTENT_TYPE] = TEXT,
-    [OUTBOX__TOPIC] = TEXT,
-    [OUTBOX__HEADERS] = JSONB,
-    [OUTBOX__ID] = UUID,
-    [OUTBOX__TENANT] = TEXT,
-    [OUTBOX__PARTITION] = INT4,
-    [OUTBOX__TRACEPARENT] = TEXT,
-    [OUTBOX__TRACESTATE] = TEXT,
-    [OUTBOX__OCCURRED_AT] = TIMESTAMPTZ,
-    [OUTBOX__SCHEMA_REF] = TEXT,
+    [OUTBOX__TYPE] = {25, 1009},          /* text */
+    [OUTBOX__KEY] = {25, 1009},           /* text */
+    [OUTBOX__PAYLOAD] = {17, 1001},       /* bytea */
+    [OUTBOX__CONTENT_TYPE] = {25, 1009},  /* text */
+    [OUTBOX__TOPIC] = {25, 1009},         /* text */
+    [OUTBOX__HEADERS] = {3802, 3807},     /* jsonb */
+    [OUTBOX__ID] = {2950, 2951},          /* uuid */
+    [OUTBOX__TENANT] = {25, 1009},        /* text */
+    [OUTBOX__PARTITION] = {23, 1007},     /* integer */
+    [OUTBOX__TRACEPARENT] = {25, 1009},   /* text */
+    [OUTBOX__TRACESTATE] = {25, 1009},    /* text */
+    [OUTBOX__OCCURRED_AT] = {1184, 1185}, /* timestamptz */
+    [OUTBOX__SCHEMA_REF] = {25, 1009},    /* text */
 };
 
 static void put(struct outbox__wire *wire, enum outbox__field field, const void *data, size_t size)
@@ -105,7 +98,8 @@ int outbox__wire_encode(struct outbox__wire *wire, const outbox_event *ev, outbo
         put(wire, OUTBOX__PARTITION, wire->partition, sizeof(wire->partition));
     }
     if (ev->has_occurred_at) {
-        put_big_endian(wire->occurred_at, (uint64_t)(ev->occurred_at - EPOCH_SHIFT), sizeof(wire->occurred_at));
+        put_big_endian(wire->occurred_at, (uint64_t)(ev->occurred_at - EPOCH_SHIFT),
+                       sizeof(wire->occurred_at));
         put(wire, OUTBOX__OCCURRED_AT, wire->occurred_at, sizeof(wire->occurred_at));
     }
     return ev->header_count > 0 ? encode_headers(wire, ev, reterr) : OUTBOX_OK;
