@@ -6,6 +6,7 @@
 #include <string.h>
 
 static const char setup_sql[] =
+    "SET client_min_messages = warning;"
     "CREATE SCHEMA IF NOT EXISTS shop;"
     "CREATE TABLE IF NOT EXISTS shop.users (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
     "    name text NOT NULL, email text NOT NULL, orders bigint NOT NULL DEFAULT 0);"
