@@ -83,8 +83,8 @@ OUTBOX_API int outbox_event_borrow_payload(outbox_event *ev, const void *data, s
 
 /* The content as JSON text (RFC 8259), any value.  Copied, and emitted byte for byte as
  * given.  The check refuses malformed JSON, nesting deeper than 2,048, and numbers beyond the
- * range of a double.  The content type is "application/json" unless one is set.  NULL: no
- * payload. */
+ * range of a double; it needs memory for the parsed text, and without it may take the text for
+ * malformed.  The content type is "application/json" unless one is set.  NULL: no payload. */
 OUTBOX_API int outbox_event_set_payload_json(outbox_event *ev, const char *text);
 
 /* The largest payload that the check lets pass, in bytes; OUTBOX_PAYLOAD_LIMIT_DEFAULT unless
