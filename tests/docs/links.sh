@@ -68,17 +68,18 @@ compile_example() {
         -L "$OUTBOX_BUILD/.libs" -loutbox $(pkg-config --libs libpq)
 }
 
-# libpq takes what the example leaves open from the environment.
+# PQconnectdb("") takes everything from the environment.
 run_example() {
-    PGSERVICEFILE=$OUTBOX_TEST_TMP/service PGSERVICE=example LD_LIBRARY_PATH=$OUTBOX_BUILD/.libs \
-        "$OUTBOX_TEST_TMP/example"
-}
-
-make_service() {
-    {
-        echo '[example]'
-        echo "$DSN" | tr ' ' '\n' | grep = | tr -d "'"
-    } >"$OUTBOX_TEST_TMP/service"
+    local word
+    for word in $DSN; do
+        case $word in
+        host=*) export "PGHOST=${word#*=}" ;;
+        port=*) export "PGPORT=${word#*=}" ;;
+        user=*) export "PGUSER=${word#*=}" ;;
+        dbname=*) export "PGDATABASE=${word#*=}" ;;
+        esac
+    done
+    LD_LIBRARY_PATH=$OUTBOX_BUILD/.libs "$OUTBOX_TEST_TMP/example"
 }
 
 orders_and_events() { # ORDER
@@ -87,7 +88,6 @@ orders_and_events() { # ORDER
 }
 
 create_database
-make_service
 sql 'create table orders (id bigint primary key, customer bigint not null)'
 ok "the C example compiles without a warning" compile_example
 ok "the C example runs" run_example
