@@ -1,5 +1,5 @@
 # A folder is a part and a layer: it may include only the parts named beside it.
-# tests/check-layers.tap holds the code to this.
+# tests/checks/check-layers.tap holds the code to this.
 #
 #   base     what library and programs share            libc, OpenSSL
 #   event    an event, validated                        base
@@ -24,6 +24,6 @@ include %D%/core/local.mk
 include %D%/source/local.mk
 include %D%/sink/local.mk
 include %D%/webhook/local.mk
-include %D%/relay/local.mk
+# include %D%/relay/local.mk
 include %D%/cli/local.mk
 endif
