@@ -93,8 +93,10 @@ static char *next_piece(char *buffer, int buffer_size, void *stream)
     r->size = size_without_comment(r->line);
     r->given = 0;
     r->continued = r->size > 0 && isspace((unsigned char)r->line[0]);
-    if (r->size == 0)
-        return strcpy(buffer, "\n");
+    if (r->size == 0) {
+        memcpy(buffer, "\n", 2);
+        return buffer;
+    }
     return give_piece(r, buffer, buffer_size);
 }
 

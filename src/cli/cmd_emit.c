@@ -1,0 +1,2 @@
+#include "cli/cli.h"
+const struct command emit_command = {.name = "emit", .operands = "", .summary = "x"};

@@ -1,0 +1,2 @@
+#include "cli/cli.h"
+const struct command tail_command = {.name = "tail", .operands = "", .summary = "x"};
