@@ -4,6 +4,9 @@
 DO $bootstrap$
 DECLARE
     role_name text;
+    -- To own the schema and to act as the owner.  From PostgreSQL 16 on, whoever created
+    -- a role is its 'MEMBER' already, to grant it on, but may not yet SET ROLE to it.
+    acting    text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
     FOREACH role_name IN ARRAY ARRAY['outbox_owner', 'outbox_maintenance', 'outbox_writer',
                                      'outbox_relay', 'outbox_reader', 'outbox_admin'] LOOP
@@ -15,15 +18,29 @@ BEGIN
             END;
         END IF;
     END LOOP;
-    -- From PostgreSQL 16 on, a CREATEROLE user may grant what it created but does
-    -- not yet act as it.  'USAGE' and 'MEMBER' differ there, 'MEMBER' is SET ROLE.
-    IF NOT pg_catalog.pg_has_role(current_user, 'outbox_owner', 'MEMBER') THEN
-        EXECUTE format('GRANT outbox_owner TO %I', current_user);
-    END IF;
-    -- DETACH and DROP need ownership.
-    IF NOT pg_catalog.pg_has_role('outbox_maintenance', 'outbox_owner', 'MEMBER') THEN
-        GRANT outbox_owner TO outbox_maintenance;
-    END IF;
+    -- Roles belong to the cluster and the lock to one database, so two databases may
+    -- collide here: an internal error then ("tuple concurrently updated").
+    FOR attempt IN 1..5 LOOP
+        BEGIN
+            IF NOT pg_catalog.pg_has_role(current_user, 'outbox_owner', acting) THEN
+                EXECUTE format('GRANT outbox_owner TO %I', current_user);
+            END IF;
+            -- DETACH and DROP need ownership.
+            IF NOT pg_catalog.pg_has_role('outbox_maintenance', 'outbox_owner', 'USAGE') THEN
+                GRANT outbox_owner TO outbox_maintenance;
+            END IF;
+            EXIT;
+        EXCEPTION
+            WHEN insufficient_privilege THEN
+                RAISE EXCEPTION '% (it exists since another database of this cluster got an outbox)', SQLERRM
+                    USING ERRCODE = '42501', HINT = format(
+                        'As a superuser: GRANT outbox_owner, outbox_maintenance TO %I WITH ADMIN OPTION', current_user);
+            WHEN internal_error OR unique_violation THEN
+                IF attempt = 5 THEN
+                    RAISE;
+                END IF;
+        END;
+    END LOOP;
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'outbox') THEN
         CREATE SCHEMA outbox AUTHORIZATION outbox_owner;
         REVOKE ALL ON SCHEMA outbox FROM PUBLIC;

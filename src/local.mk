@@ -1,5 +1,5 @@
 # A folder is a part and a layer: it may include only the parts named beside it.
-# tests/check-layers.tap holds the code to this.
+# tests/checks/check-layers.tap holds the code to this.
 #
 #   base     what library and programs share            libc, OpenSSL
 #   event    an event, validated                        base

@@ -13,9 +13,7 @@ CREATE TABLE outbox.lease (
     holder        text,
     epoch         bigint NOT NULL DEFAULT 0,
     expires_at    timestamptz NOT NULL DEFAULT '-infinity',
-    acquired_at   timestamptz,
-    backend_pid   integer,             -- the connection that may hold the doorbell
-    backend_start timestamptz
+    acquired_at   timestamptz
 ) WITH (fillfactor = 50);
 
 -- Position: the batch (from_tick, to_tick] with both nonces, the last seq of it that
@@ -67,14 +65,13 @@ CREATE TABLE outbox.parked_topic (
     parked_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Function:  outbox.lane_acquire(map, lane, holder, ttl, backend_pid)
+-- Function:  outbox.lane_acquire(map, lane, holder, ttl)
 -- Takes the lane's lease if it is free, expired, or the holder's own already, and
 -- raises the lane's epoch so that nothing of a former holder is accepted any more.
--- Returns:   the epoch, or null with the seconds until the present lease may expire;
---            and the connection of the former holder, for the caller to end
+-- Returns:   the epoch, or null with the seconds until the present lease may expire
 CREATE FUNCTION outbox.lane_acquire(
-    p_map integer, p_lane integer, p_holder text, p_ttl interval, p_backend_pid integer,
-    OUT epoch bigint, OUT retry_after double precision, OUT former_holder text, OUT former_pid integer)
+    p_map integer, p_lane integer, p_holder text, p_ttl interval,
+    OUT epoch bigint, OUT retry_after double precision, OUT former_holder text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -85,31 +82,27 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no lane % in map %', p_lane, p_map USING ERRCODE = '22023';
     END IF;
+    lane_acquire.former_holder := held.holder;
     IF held.holder IS DISTINCT FROM p_holder AND held.holder IS NOT NULL AND held.expires_at > clock_timestamp() THEN
         lane_acquire.retry_after := extract(epoch FROM held.expires_at - clock_timestamp());
-        lane_acquire.former_holder := held.holder;
         RETURN;
     END IF;
     UPDATE outbox.lease l
        SET holder = p_holder, epoch = held.epoch + 1, expires_at = clock_timestamp() + p_ttl,
-           acquired_at = clock_timestamp(), backend_pid = p_backend_pid,
-           backend_start = (SELECT a.backend_start FROM pg_stat_activity a WHERE a.pid = p_backend_pid)
+           acquired_at = clock_timestamp()
      WHERE l.name = held.name;
     UPDATE outbox.lane n SET epoch = held.epoch + 1, halted = NULL, halted_detail = NULL
      WHERE n.map = p_map AND n.lane = p_lane;
     lane_acquire.epoch := held.epoch + 1;
-    lane_acquire.former_holder := held.holder;
-    -- A pid is reused: only the very session that was recorded counts.
-    SELECT a.pid INTO lane_acquire.former_pid FROM pg_stat_activity a
-     WHERE a.pid = held.backend_pid AND a.backend_start = held.backend_start AND a.pid <> pg_backend_pid()
-       AND a.pid IS DISTINCT FROM p_backend_pid;
 END $$;
 
 -- Function:  outbox.lane_renew(map, lane, epoch, ttl)
 -- Returns:   true, or false if the lease has been taken by another since
+-- The commit is synchronous: a relay that has it may rely on all that it read before.
 CREATE FUNCTION outbox.lane_renew(p_map integer, p_lane integer, p_epoch bigint, p_ttl interval) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);
     UPDATE outbox.lease l SET expires_at = clock_timestamp() + p_ttl
      WHERE l.name = format('lane/%s/%s', p_map, p_lane) AND l.epoch = p_epoch;
     RETURN FOUND;
@@ -120,7 +113,7 @@ END $$;
 CREATE FUNCTION outbox.lane_release(p_map integer, p_lane integer, p_epoch bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE outbox.lease l SET holder = NULL, expires_at = '-infinity', backend_pid = NULL, backend_start = NULL
+    UPDATE outbox.lease l SET holder = NULL, expires_at = '-infinity'
      WHERE l.name = format('lane/%s/%s', p_map, p_lane) AND l.epoch = p_epoch;
     RETURN FOUND;
 END $$;

@@ -1,1 +1,9 @@
-# source
+noinst_LTLIBRARIES += libsource.la
+libsource_la_SOURCES = \
+    %D%/acknowledge.c %D%/acknowledge.h \
+    %D%/lease.c %D%/lease.h \
+    %D%/page.c %D%/page.h \
+    %D%/reader.c %D%/reader.h \
+    %D%/routes.c %D%/routes.h \
+    %D%/tick.c %D%/tick.h
+libsource_la_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS)

@@ -1,0 +1,188 @@
+/* A lane's decisions: when to take it over, what to read, publish and acknowledge,
+ * and when to stop.  Pure: things that happened go in as events, things to do come out
+ * as actions; no I/O, no clock, no randomness but the seed given at the start.
+ *
+ * The one who drives it executes each action and reports its end by one event.  At most
+ * one action is open per executor (database, Kafka, keeper); lane_next_timer() tells
+ * when the driver must report LANE_EVENT_TIMER if nothing else happens before.
+ *
+ * Takeover, in this order: lease, read the marker (read only: a clone must not fence
+ * anybody), open the producer (fences the predecessor), read the marker again, verify
+ * it against the database, acknowledge what it has and the database has not, check the
+ * lease once more.  Every failure that is not plainly retriable ends in a takeover:
+ * the outcome of a failed commit is unknown, and only the marker read anew decides. */
+#ifndef CORE_LANE_H
+#define CORE_LANE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/position.h"
+
+struct lane;
+
+struct lane_settings {
+    int64_t lease;            /* microseconds, here and below */
+    int64_t lease_renew;
+    int64_t lease_margin;     /* nothing is begun when less than this is left */
+    int64_t acknowledge_interval; /* without endpoints to serve */
+    int64_t marker_interval;  /* while nothing but empty batches come by */
+    int64_t commit_timeout;   /* of a transaction, from its begin */
+    int64_t backoff_min;
+    int64_t backoff_max;
+    int batch_events;         /* events of one Kafka transaction */
+    uint64_t seed;            /* of the jitter */
+};
+
+/* Where a lane stands; named in logs and in outboxctl status. */
+#define LANE_STATE_MAP(X)                                                                                    \
+    X(LANE_WAITING, "waiting")                 /* for the lease, or after a failure */                       \
+    X(LANE_ACQUIRING, "acquiring")                                                                           \
+    X(LANE_COMPARING, "comparing")             /* reads the marker, before fencing */                        \
+    X(LANE_FENCING, "fencing")                 /* opens the producer */                                      \
+    X(LANE_LOCATING, "locating")               /* reads the marker, after fencing */                         \
+    X(LANE_VERIFYING, "verifying")             /* compares it with the database */                           \
+    X(LANE_CATCHING_UP, "catching_up")         /* acknowledges what a predecessor published */               \
+    X(LANE_CHECKING_LEASE, "checking_lease")                                                                 \
+    X(LANE_MARKING_START, "marking_start")     /* first marker of a new lane */                              \
+    X(LANE_RUNNING, "running")                                                                               \
+    X(LANE_CLOSING, "closing")                 /* gives the producer up, then waits or ends */               \
+    X(LANE_RELEASING, "releasing")             /* gives the lease back */                                    \
+    X(LANE_STOPPED, "stopped")                                                                               \
+    X(LANE_HALTED, "halted")                   /* will not go on without an operator */
+
+enum lane_state {
+#define LANE_STATE_ENUM(constant, name) constant,
+    LANE_STATE_MAP(LANE_STATE_ENUM)
+#undef LANE_STATE_ENUM
+};
+
+/* Why a lane halted; the names are part of the interface to operators. */
+#define LANE_HALT_MAP(X)                                                                                     \
+    X(LANE_HALT_NONE, "none", "")                                                                            \
+    X(LANE_HALT_MARKER_MISSING, "marker_missing",                                                            \
+      "the progress topic has no marker of this lane although it has published before: "                     \
+      "the topic was deleted or emptied, or the relay talks to another Kafka")                               \
+    X(LANE_HALT_MARKER_FOREIGN, "marker_foreign",                                                            \
+      "the progress topic belongs to another incarnation of this outbox: "                                   \
+      "this database is a restore or a clone, or two outboxes share a topic prefix")                         \
+    X(LANE_HALT_MARKER_BEHIND, "marker_behind",                                                              \
+      "the marker in Kafka lies behind what the database has acknowledged: Kafka lost data")                 \
+    X(LANE_HALT_MARKER_AHEAD, "marker_ahead",                                                                \
+      "the marker in Kafka names ticks that the database does not have: the database went back in time")     \
+    X(LANE_HALT_MARKER_CONFLICT, "marker_conflict",                                                          \
+      "the marker in Kafka and the position in the database contradict each other")                          \
+    X(LANE_HALT_WRONG_SERVER, "wrong_server",                                                                \
+      "this database runs on another PostgreSQL system than the outbox was enabled on: "                     \
+      "it is a restore or a copy")
+
+enum lane_halt {
+#define LANE_HALT_ENUM(constant, name, text) constant,
+    LANE_HALT_MAP(LANE_HALT_ENUM)
+#undef LANE_HALT_ENUM
+};
+
+enum lane_action_kind {
+    /* database */
+    LANE_DO_ACQUIRE,      /* take the lease and read the position */
+    LANE_DO_VERIFY,       /* do the ticks of `position` exist with these nonces? */
+    LANE_DO_CHECK_LEASE,  /* renew it by a synchronous commit */
+    LANE_DO_READ,         /* read the page after `position` (seq), at most `limit` events */
+    LANE_DO_ACKNOWLEDGE,  /* move the database from `old` to `position`, count `published` */
+    LANE_DO_RELEASE,      /* give the lease back */
+    LANE_DO_NOTE_HALT,    /* record `halt` and give the lease back */
+    /* Kafka */
+    LANE_DO_READ_MARKER,
+    LANE_DO_OPEN_PRODUCER,
+    LANE_DO_PUBLISH,      /* begin, produce page `page` (0: none), marker at `position` */
+    LANE_DO_COMMIT,       /* a finite slice of it */
+    LANE_DO_CLOSE_PRODUCER,
+    /* keeper: a connection of its own, so that a long read delays no renewal */
+    LANE_DO_RENEW,
+    /* nothing to report about */
+    LANE_DO_FREE_PAGE,    /* page `page` is needed no more */
+    LANE_DO_WANT_TICK     /* everything known is read: tick if there is news */
+};
+
+struct lane_action {
+    enum lane_action_kind kind;
+    int64_t epoch;
+    struct position position;
+    struct position old;
+    int64_t published; /* events since the last acknowledgement; with PUBLISH: ever */
+    int limit;
+    uint64_t page;
+    bool force; /* WANT_TICK: even without news */
+    enum lane_halt halt;
+};
+
+#define LANE_ACTIONS_MAX 8
+
+struct lane_actions {
+    size_t count;
+    struct lane_action list[LANE_ACTIONS_MAX];
+};
+
+enum lane_event_kind {
+    LANE_EVENT_START,
+    LANE_EVENT_STOP,          /* finish what is open, give the lease back */
+    LANE_EVENT_TIMER,
+    LANE_EVENT_TICK,          /* tick: a new one, durably committed */
+    LANE_EVENT_ACQUIRED,      /* epoch, lease_until, position, started, system_matches, published */
+    LANE_EVENT_NOT_ACQUIRED,  /* retry_after */
+    LANE_EVENT_VERIFIED,      /* found: the ticks are there */
+    LANE_EVENT_LEASE_CHECKED, /* found: still ours; lease_until */
+    LANE_EVENT_PAGE,          /* page, count, position.seq of the last, found: the batch ends here */
+    LANE_EVENT_ACKNOWLEDGED,  /* found: accepted; endpoints */
+    LANE_EVENT_RELEASED,
+    LANE_EVENT_MARKER,        /* found, position, published, foreign */
+    LANE_EVENT_PRODUCER_OPEN,
+    LANE_EVENT_PUBLISHED,
+    LANE_EVENT_COMMITTED,     /* tainted */
+    LANE_EVENT_COMMIT_AGAIN,
+    LANE_EVENT_PRODUCER_CLOSED,
+    LANE_EVENT_RENEWED,       /* found: still ours; lease_until */
+    LANE_EVENT_RENEW_FAILED,  /* could not ask; the lease runs on */
+    LANE_EVENT_DB_FAILED,     /* a database action failed; the connection is given up */
+    LANE_EVENT_KAFKA_FAILED   /* a Kafka action failed; refused: an operator is needed */
+};
+
+struct lane_event {
+    enum lane_event_kind kind;
+    int64_t now; /* always */
+    bool found;
+    bool started;
+    bool foreign;
+    bool tainted;
+    bool refused;
+    bool system_matches;
+    int64_t epoch;
+    int64_t lease_until;
+    int64_t retry_after;
+    int64_t published;
+    struct position position;
+    struct tick_id tick;
+    uint64_t page;
+    int count;
+    int endpoints;
+};
+
+/* NULL if there is no memory.  Starts in LANE_WAITING; LANE_EVENT_START sets it going. */
+struct lane *lane_new(const struct lane_settings *settings);
+void lane_free(struct lane *lane);
+
+/* Takes in one event; *ret gets the actions that follow from it. */
+void lane_handle(struct lane *lane, const struct lane_event *event, struct lane_actions *ret);
+
+/* When LANE_EVENT_TIMER is due, INT64_MAX for never. */
+int64_t lane_next_timer(const struct lane *lane);
+
+enum lane_state lane_state(const struct lane *lane);
+enum lane_halt lane_halt(const struct lane *lane);
+int64_t lane_epoch(const struct lane *lane);
+const char *lane_state_name(enum lane_state state);
+const char *lane_halt_name(enum lane_halt halt);
+const char *lane_halt_text(enum lane_halt halt);
+
+#endif

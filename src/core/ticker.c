@@ -1,0 +1,91 @@
+#include "core/ticker.h"
+
+void ticker_init(struct ticker *ticker, const struct ticker_settings *settings)
+{
+    *ticker = (struct ticker){.settings = *settings};
+}
+
+static struct ticker_action sleep_for(int64_t duration)
+{
+    return (struct ticker_action){.kind = TICKER_SLEEP, .duration = duration};
+}
+
+static struct ticker_action tick(struct ticker *ticker)
+{
+    struct ticker_action action = {.kind = TICKER_TICK, .forced = ticker->forced};
+
+    ticker->forced = false;
+    return action;
+}
+
+struct ticker_action ticker_start(struct ticker *ticker)
+{
+    ticker->holding_bell = false;
+    ticker->pause = 0;
+    return tick(ticker);
+}
+
+/* While the bell is held writers would notify for nothing: give it back as soon as
+ * there is something to do. */
+static struct ticker_action become_busy(struct ticker *ticker)
+{
+    if (ticker->holding_bell)
+        return (struct ticker_action){.kind = TICKER_RELEASE_BELL};
+    return tick(ticker);
+}
+
+static struct ticker_action on_nothing_new(struct ticker *ticker)
+{
+    if (!ticker->settings.bell)
+        return sleep_for(ticker->settings.poll_interval);
+    if (!ticker->holding_bell)
+        return (struct ticker_action){.kind = TICKER_TRY_BELL};
+    return sleep_for(ticker->settings.fallback_poll);
+}
+
+/* Writers are at work: look again soon, then less often. */
+static struct ticker_action on_refused(struct ticker *ticker)
+{
+    ticker->pause = ticker->pause == 0 ? ticker->settings.refused_min : ticker->pause * 2;
+    if (ticker->pause > ticker->settings.refused_max)
+        ticker->pause = ticker->settings.refused_max;
+    return sleep_for(ticker->pause);
+}
+
+/* The lane has a tick to work on; it says when it wants the next. */
+static struct ticker_action on_ticked(struct ticker *ticker)
+{
+    ticker->pause = 0;
+    if (ticker->holding_bell)
+        return (struct ticker_action){.kind = TICKER_RELEASE_BELL};
+    return sleep_for(ticker->settings.fallback_poll);
+}
+
+struct ticker_action ticker_handle(struct ticker *ticker, enum ticker_event event)
+{
+    switch (event) {
+    case TICKER_TICKED:
+        return on_ticked(ticker);
+    case TICKER_NOTHING_NEW:
+        return on_nothing_new(ticker);
+    case TICKER_BELL_GRANTED:
+        ticker->holding_bell = true;
+        ticker->pause = 0;
+        return tick(ticker);
+    case TICKER_BELL_REFUSED:
+        return on_refused(ticker);
+    case TICKER_BELL_RELEASED:
+        ticker->holding_bell = false;
+        return tick(ticker);
+    case TICKER_NOTIFIED:
+        return become_busy(ticker);
+    case TICKER_WISHED_FORCED:
+        ticker->forced = true;
+        return become_busy(ticker);
+    case TICKER_WISHED:
+    case TICKER_SLEPT:
+        return tick(ticker); /* holding the bell is no hindrance to looking */
+    default:
+        return ticker_start(ticker);
+    }
+}

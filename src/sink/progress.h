@@ -1,0 +1,43 @@
+/* The lanes' positions in Kafka: a compacted topic, one partition per lane.
+ *
+ * A lane is read twice while it is taken over: before the producer's init, to compare
+ * without fencing anybody, and after it, when no transaction can be pending any more. */
+#ifndef SINK_PROGRESS_H
+#define SINK_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sink/kafka.h"
+#include "sink/marker.h"
+#include "sink/result.h"
+
+struct progress;
+
+/* A reader.  Does not wait for the cluster.  NULL on failure. */
+struct progress *progress_open(const struct kafka *kafka, outbox_error **reterr);
+/* NULL is allowed. */
+void progress_close(struct progress *progress);
+
+/* Makes sure that the topic is there, compacted, with a partition for each lane.
+ * SINK_OK, SINK_TIMEOUT, SINK_TOPIC_MISSING, SINK_REFUSED. */
+enum sink_result progress_ensure(struct progress *progress, int lanes, mono_us deadline,
+                                 outbox_error **reterr);
+
+struct progress_answer {
+    bool found;           /* marker holds the last committed one of the lane */
+    struct marker marker;
+    bool foreign;         /* there is also a record of another incarnation; complete only if !found,
+                           * since then everything was read */
+    uint8_t foreign_incarnation[16];
+};
+
+/* Reads the last committed marker of this incarnation, map and lane.  What an open
+ * transaction holds is not seen, as if it were not there.  "Not found" is answered only
+ * if the whole partition was read without an error.
+ * SINK_OK, SINK_TIMEOUT, SINK_TOPIC_MISSING, SINK_REFUSED (rights; a record that is ours
+ * and cannot be understood). */
+enum sink_result progress_read(struct progress *progress, const uint8_t incarnation[16], int map, int lane,
+                               mono_us deadline, struct progress_answer *ret, outbox_error **reterr);
+
+#endif

@@ -1,0 +1,117 @@
+#include "source/page.h"
+
+#include <stdlib.h>
+
+#include "source/routes.h"
+
+enum column {
+    COLUMN_SEQ,
+    COLUMN_ID,
+    COLUMN_TYPE,
+    COLUMN_TOPIC,
+    COLUMN_KEY,
+    COLUMN_PARTITION,
+    COLUMN_TENANT,
+    COLUMN_HEADERS,
+    COLUMN_CONTENT_TYPE,
+    COLUMN_PAYLOAD,
+    COLUMN_TRACEPARENT,
+    COLUMN_TRACESTATE,
+    COLUMN_OCCURRED_AT
+};
+
+/* PostgreSQL counts microseconds from 2000-01-01. */
+#define POSTGRES_EPOCH_US INT64_C(946684800000000)
+
+struct page {
+    PGresult *rows;
+    struct routes *routes;
+};
+
+static int64_t get_int64(const PGresult *rows, int row, int column)
+{
+    const unsigned char *at = (const unsigned char *)PQgetvalue(rows, row, column);
+    uint64_t value = 0;
+
+    for (int i = 0; i < 8; i++)
+        value = value << 8 | at[i];
+    return (int64_t)value;
+}
+
+static int get_int32(const PGresult *rows, int row, int column)
+{
+    const unsigned char *at = (const unsigned char *)PQgetvalue(rows, row, column);
+
+    return (int)((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]);
+}
+
+/* libpq ends every value with a 0, binary ones too. */
+static const char *get_text(const PGresult *rows, int row, int column)
+{
+    return PQgetisnull(rows, row, column) ? NULL : PQgetvalue(rows, row, column);
+}
+
+static size_t get_size(const PGresult *rows, int row, int column)
+{
+    return (size_t)PQgetlength(rows, row, column);
+}
+
+struct page *page_new(PGresult *rows, struct routes *routes)
+{
+    struct page *page = calloc(1, sizeof(*page));
+
+    if (!page)
+        return NULL;
+    page->rows = rows;
+    page->routes = routes_ref(routes);
+    return page;
+}
+
+void page_free(struct page *page)
+{
+    if (!page)
+        return;
+    PQclear(page->rows);
+    routes_unref(page->routes);
+    free(page);
+}
+
+int page_count(const struct page *page)
+{
+    return PQntuples(page->rows);
+}
+
+void page_get(const struct page *page, int index, struct page_event *ret)
+{
+    const PGresult *rows = page->rows;
+    const char *headers = get_text(rows, index, COLUMN_HEADERS);
+
+    *ret = (struct page_event){
+        .seq = get_int64(rows, index, COLUMN_SEQ),
+        .id = (const uint8_t *)PQgetvalue(rows, index, COLUMN_ID),
+        .type = PQgetvalue(rows, index, COLUMN_TYPE),
+        .topic = get_text(rows, index, COLUMN_TOPIC),
+        .key = get_text(rows, index, COLUMN_KEY),
+        .key_size = get_size(rows, index, COLUMN_KEY),
+        .partition = PQgetisnull(rows, index, COLUMN_PARTITION) ? -1 : get_int32(rows, index, COLUMN_PARTITION),
+        .tenant = get_text(rows, index, COLUMN_TENANT),
+        .headers = headers ? headers + 1 : NULL, /* jsonb's binary form begins with its version */
+        .content_type = get_text(rows, index, COLUMN_CONTENT_TYPE),
+        .payload = get_text(rows, index, COLUMN_PAYLOAD),
+        .payload_size = get_size(rows, index, COLUMN_PAYLOAD),
+        .traceparent = get_text(rows, index, COLUMN_TRACEPARENT),
+        .tracestate = get_text(rows, index, COLUMN_TRACESTATE),
+        .occurred_at = get_int64(rows, index, COLUMN_OCCURRED_AT) + POSTGRES_EPOCH_US,
+    };
+    if (!ret->topic)
+        ret->topic = routes_topic(page->routes, ret->type);
+}
+
+size_t page_payload_bytes(const struct page *page)
+{
+    size_t bytes = 0;
+
+    for (int row = 0; row < page_count(page); row++)
+        bytes += get_size(page->rows, row, COLUMN_PAYLOAD);
+    return bytes;
+}

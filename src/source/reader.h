@@ -1,0 +1,28 @@
+/* Reads a lane's batches page by page.  One thread. */
+#ifndef SOURCE_READER_H
+#define SOURCE_READER_H
+
+#include "core/position.h"
+#include "pg/conn.h"
+#include "source/page.h"
+
+struct reader_settings {
+    int bucket_low;
+    int bucket_high;
+    size_t page_bytes; /* a page ends with the event whose payload reaches this */
+};
+
+struct reader;
+
+/* NULL without memory. */
+struct reader *reader_new(const struct reader_settings *settings);
+/* NULL is allowed. */
+void reader_free(struct reader *reader);
+
+/* Reads the events of the position's batch after its seq, at most limit.  *ret_ended:
+ * the batch has no more.  The caller frees the page.  OUTBOX_ESTATE when a tick is not
+ * there, or has another nonce. */
+int reader_read(struct reader *reader, struct pg *pg, const struct position *position, int limit,
+                mono_us deadline, struct page **ret_page, bool *ret_ended, outbox_error **reterr);
+
+#endif

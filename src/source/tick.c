@@ -1,0 +1,156 @@
+#include "source/tick.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/uuid.h"
+
+static const char sql_tick[] = "SELECT t.id, t.nonce FROM outbox.tick($1) AS t";
+
+static const char sql_load[] =
+    "SELECT t.last_seq, t.snapshot, ARRAY(SELECT pg_catalog.pg_snapshot_xip(t.snapshot)),"
+    "       pg_catalog.pg_snapshot_xmax(t.snapshot), t.self_xid"
+    "  FROM outbox.tick AS t WHERE t.id = $1 AND t.nonce = $2::uuid";
+
+/* The bell: key 4 of the lock class, see outbox.lock_class(). */
+static const char sql_bell_try[] = "SELECT pg_catalog.pg_try_advisory_lock(1868721016, 4)";
+static const char sql_bell_end_holder[] =
+    "SELECT l.pid, pg_catalog.pg_terminate_backend(l.pid) FROM pg_catalog.pg_locks AS l"
+    "  JOIN pg_catalog.pg_database AS d ON d.oid = l.database AND d.datname = pg_catalog.current_database()"
+    " WHERE l.locktype = 'advisory' AND l.classid = 1868721016 AND l.objid = 4 AND l.objsubid = 2"
+    "   AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_catalog.pg_backend_pid()";
+static const char sql_bell_release[] = "SELECT pg_catalog.pg_advisory_unlock(1868721016, 4)";
+
+void tick_clear(struct tick *tick)
+{
+    free(tick->snapshot);
+    free(tick->xip);
+    free(tick->xmax);
+    free(tick->self);
+    *tick = (struct tick){0};
+}
+
+int tick_take(struct pg *pg, bool forced, mono_us deadline, bool *ret_made, struct tick_id *ret_id,
+              outbox_error **reterr)
+{
+    struct pg_args args = PG_ARGS_INIT;
+    struct outbox__uuid nonce;
+    PGresult *result = NULL;
+    int status;
+
+    pg_arg_bool(&args, !forced);
+    pg_take_warning(pg);
+    status = pg_exec(pg, sql_tick, &args, 0, deadline, &result, reterr);
+    if (status < 0)
+        return status;
+    if (pg_take_warning(pg)) {
+        status = outbox__fail(reterr, OUTBOX_ESERVER, NULL,
+                              "PostgreSQL warned while committing a tick: it may not be replicated");
+    } else if (PQntuples(result) == 0 || PQgetisnull(result, 0, 0)) {
+        *ret_made = false;
+    } else if (!outbox__uuid_parse(PQgetvalue(result, 0, 1), &nonce)) {
+        status = outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "a tick has no nonce");
+    } else {
+        *ret_made = true;
+        ret_id->id = pg_get_int(result, 0, 0);
+        memcpy(ret_id->nonce, nonce.bytes, sizeof(ret_id->nonce));
+    }
+    PQclear(result);
+    return status;
+}
+
+static int copy_tick(const struct tick_id *id, const PGresult *result, struct tick *ret, outbox_error **reterr)
+{
+    struct tick tick = {.id = *id, .last_seq = pg_get_int(result, 0, 0)};
+
+    tick.snapshot = strdup(PQgetvalue(result, 0, 1));
+    tick.xip = strdup(PQgetvalue(result, 0, 2));
+    tick.xmax = strdup(PQgetvalue(result, 0, 3));
+    tick.self = strdup(PQgetvalue(result, 0, 4));
+    if (!tick.snapshot || !tick.xip || !tick.xmax || !tick.self) {
+        tick_clear(&tick);
+        return outbox__fail_memory(reterr);
+    }
+    *ret = tick;
+    return OUTBOX_OK;
+}
+
+int tick_load(struct pg *pg, const struct tick_id *id, mono_us deadline, bool *ret_found, struct tick *ret,
+              outbox_error **reterr)
+{
+    struct pg_args args = PG_ARGS_INIT;
+    char nonce[OUTBOX__UUID_TEXT];
+    struct outbox__uuid uuid;
+    PGresult *result = NULL;
+    int status;
+
+    memcpy(uuid.bytes, id->nonce, sizeof(uuid.bytes));
+    outbox__uuid_format(&uuid, nonce);
+    pg_arg_int(&args, id->id);
+    pg_arg_text(&args, nonce);
+    status = pg_exec(pg, sql_load, &args, 0, deadline, &result, reterr);
+    if (status < 0)
+        return status;
+    *ret_found = PQntuples(result) == 1;
+    if (*ret_found)
+        status = copy_tick(id, result, ret, reterr);
+    PQclear(result);
+    return status;
+}
+
+int bell_listen(struct pg *pg, mono_us deadline, outbox_error **reterr)
+{
+    return pg_run(pg, "LISTEN outbox", deadline, reterr);
+}
+
+static int ask(struct pg *pg, const char *sql, mono_us deadline, bool *ret, outbox_error **reterr)
+{
+    PGresult *result = NULL;
+    int status = pg_exec(pg, sql, NULL, 0, deadline, &result, reterr);
+
+    if (status < 0)
+        return status;
+    *ret = pg_get_bool(result, 0, 0);
+    PQclear(result);
+    return OUTBOX_OK;
+}
+
+int bell_try(struct pg *pg, mono_us deadline, bool *ret_granted, outbox_error **reterr)
+{
+    return ask(pg, sql_bell_try, deadline, ret_granted, reterr);
+}
+
+int bell_end_holder(struct pg *pg, mono_us deadline, int *ret_ended, outbox_error **reterr)
+{
+    PGresult *result = NULL;
+    int status = pg_exec(pg, sql_bell_end_holder, NULL, 0, deadline, &result, reterr);
+
+    if (status < 0)
+        return status;
+    *ret_ended = PQntuples(result) > 0 ? (int)pg_get_int(result, 0, 0) : 0;
+    PQclear(result);
+    return OUTBOX_OK;
+}
+
+int bell_release(struct pg *pg, mono_us deadline, outbox_error **reterr)
+{
+    bool held = false;
+    int status = ask(pg, sql_bell_release, deadline, &held, reterr);
+
+    if (status == OUTBOX_OK && !held)
+        return outbox__fail(reterr, OUTBOX_EINTERNAL, NULL,
+                            "the doorbell was not held: is there a pooler in between?");
+    return status;
+}
+
+int bell_check_direct(struct pg *pg, mono_us deadline, bool *ret_direct, outbox_error **reterr)
+{
+    PGresult *result = NULL;
+    int status = pg_exec(pg, "SELECT pg_catalog.pg_backend_pid()", NULL, 0, deadline, &result, reterr);
+
+    if (status < 0)
+        return status;
+    *ret_direct = pg_get_int(result, 0, 0) == pg_backend(pg);
+    PQclear(result);
+    return OUTBOX_OK;
+}
