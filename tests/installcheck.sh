@@ -16,13 +16,13 @@ fail() {
     exit 1
 }
 
-# The prefix in the .pc is that of the final place; below DESTDIR it is found there.
+# config OPTION PACKAGE...: of outbox and these.  The prefix in outbox.pc is that of the final place;
+# below DESTDIR it is found there, unlike that of the others.
 config() {
-    if [ -n "$DESTDIR" ]; then
-        pkg-config --define-variable=prefix="$DESTDIR$(pkg-config --variable=prefix outbox)" "$@"
-    else
-        pkg-config "$@"
-    fi
+    option=$1
+    shift
+    prefix=$DESTDIR$(pkg-config --variable=prefix outbox)
+    echo "$(pkg-config --define-variable=prefix="$prefix" "$option" outbox) $(pkg-config "$option" "$@")"
 }
 
 cat >"$work/consumer.c" <<'END'
@@ -64,13 +64,13 @@ int main(void)
 END
 cp "$work/consumer.c" "$work/consumer.cc"
 
-version=$(config --modversion outbox)
+version=$(pkg-config --modversion outbox)
 migrations=$DESTDIR$(pkg-config --variable=migrations outbox)
 
 # build_and_run NAME COMPILER FILE LIBS
 build_and_run() {
     # shellcheck disable=SC2046,SC2086 # words: a compiler may have options
-    $2 $(config --cflags outbox libpq) -Wall -Werror -o "$work/consumer" "$work/$3" $4 ||
+    $2 $(config --cflags libpq) -Wall -Werror -o "$work/consumer" "$work/$3" $4 ||
         fail "$1: does not build"
     printed=$(LD_LIBRARY_PATH="$DESTDIR$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$work/consumer") ||
         fail "$1: does not run"
@@ -79,7 +79,7 @@ build_and_run() {
 }
 
 if [ -e "$DESTDIR$libdir/liboutbox.so" ]; then
-    libs=$(config --libs outbox libpq)
+    libs=$(config --libs libpq)
     build_and_run "C, shared" "$cc -std=c11" consumer.c "$libs"
     ldd "$work/consumer" >/dev/null
     build_and_run "C++, shared" "$cxx" consumer.cc "$libs"
@@ -88,7 +88,7 @@ if [ -e "$DESTDIR$libdir/liboutbox.a" ]; then
     # The archive needs what Requires.private names.  --static itself would ask for the archives of
     # those, too, down to Kerberos', and few systems have them all.
     # shellcheck disable=SC2046 # one word a package
-    libs=$(config --libs outbox $(config --print-requires-private outbox) | sed 's/-loutbox/-l:liboutbox.a/')
+    libs=$(config --libs $(pkg-config --print-requires-private outbox) | sed 's/-loutbox/-l:liboutbox.a/')
     build_and_run "C, static" "$cc -std=c11" consumer.c "$libs"
     if ldd "$work/consumer" | grep -q liboutbox; then
         fail "C, static: uses the shared library"
