@@ -4,6 +4,7 @@ check_PROGRAMS += %D%/emit_test
     %D%/emit_calls.c \
     %D%/emit_fields.c \
     %D%/emit_once.c \
+    %D%/emit_pooled.c \
     %D%/emit_support.c %D%/emit_support.h \
     %D%/emit_test.c
 %C%_emit_test_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS)

@@ -55,5 +55,6 @@ void test_states(void);
 void test_pipeline(void);
 void test_rights(void);
 void test_once(void);
+void test_pooled(const char *direct_dsn);
 
 #endif
