@@ -27,14 +27,14 @@ struct cli {
 };
 
 struct command {
-    const char *name;     /* "endpoint add" */
-    const char *operands; /* "URL", or "" */
-    int least, most;      /* of operands */
-    const char *summary;  /* one line */
-    const char *help;     /* more of it, or NULL */
+    const char *name;              /* "endpoint add" */
+    const char *operands;          /* "URL", or "" */
+    int least, most;               /* of operands */
+    const char *summary;           /* one line */
+    const char *help;              /* more of it, or NULL */
     const struct flag_spec *flags; /* NULL: none; ends with a name of NULL */
     bool connects;
-    bool changes; /* may change the database; other commands get a read-only session */
+    bool changes;                /* may change the database; other commands get a read-only session */
     int (*run)(struct cli *cli); /* an exit code */
 };
 

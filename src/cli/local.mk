@@ -14,6 +14,7 @@ outboxctl_SOURCES = \
     %D%/cmd_route.c \
     %D%/cmd_status.c \
     %D%/cmd_tail.c \
+    %D%/input.c %D%/input.h \
     %D%/main.c \
     %D%/migrations.h
 nodist_outboxctl_SOURCES = %D%/migrations.c

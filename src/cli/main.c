@@ -20,7 +20,7 @@ static const struct flag_spec common_flags[] = {
     {"dsn", "DSN", "connection string of the database; else OUTBOX_DSN (\"\": libpq's own variables)"},
     {"json", NULL, "print JSON instead of a table"},
     {"connect-timeout", "TIME", "for the connection; 10s"},
-    {"timeout", "TIME", "for each statement; 30s, migrate 10m"},
+    {"statement-timeout", "TIME", "for each statement; 30s, migrate 10m"},
     {"help", NULL, "describe the command"},
     {NULL, NULL, NULL},
 };
@@ -84,7 +84,8 @@ int cli_fail_error(outbox_error *err)
     }
     /* No schema, no table, no function. */
     if (strcmp(state, "3F000") == 0 || strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0)
-        cli_fail(code, "%s; is the schema up to date? See outboxctl migrate --status", outbox_error_message(err));
+        cli_fail(code, "%s; is the schema up to date? See outboxctl migrate --status",
+                 outbox_error_message(err));
     else
         cli_fail(code, "%s", outbox_error_message(err));
     outbox_error_free(err);
@@ -108,7 +109,7 @@ static void print_flags(FILE *out, const char *title, const struct flag_spec *fl
 
         snprintf(left, sizeof(left), "--%s%s%s", flags->name, flags->value ? " " : "",
                  flags->value ? flags->value : "");
-        fprintf(out, "  %-24s %s\n", left, flags->help);
+        fprintf(out, "  %-26s %s\n", left, flags->help);
     }
 }
 
@@ -150,7 +151,8 @@ static const struct command *find_command(int count, char *const words[], int *r
     for (*ret_words = count < 2 ? count : 2; *ret_words > 0; --*ret_words) {
         char name[64];
 
-        snprintf(name, sizeof(name), "%s%s%s", words[0], *ret_words == 2 ? " " : "", *ret_words == 2 ? words[1] : "");
+        snprintf(name, sizeof(name), "%s%s%s", words[0], *ret_words == 2 ? " " : "",
+                 *ret_words == 2 ? words[1] : "");
         for (size_t i = 0; i < COMMANDS; i++) {
             if (strcmp(commands[i]->name, name) == 0)
                 return commands[i];
@@ -223,7 +225,8 @@ static int connect_database(struct cli *cli)
     if (!dsn)
         dsn = getenv("OUTBOX_DSN");
     if (!dsn)
-        return cli_fail(CLI_USAGE, "which database? Give --dsn or OUTBOX_DSN (\"\" for libpq's own variables)");
+        return cli_fail(CLI_USAGE,
+                        "which database? Give --dsn or OUTBOX_DSN (\"\" for libpq's own variables)");
     if (!dsn_is_readable(dsn))
         return cli_fail(CLI_USAGE, "the connection string is not valid (not shown: it may hold a password)");
     settings.dsn = dsn;
@@ -255,7 +258,8 @@ static int run_command(struct cli *cli, int count, char *const words[])
     operands = (int)operand_count(&cli->args);
     if (operands < command->least || operands > command->most)
         return cli_fail(CLI_USAGE, "usage: outboxctl %s %s", command->name, command->operands);
-    if (flag_duration(&cli->args, "timeout", MILLISECONDS(10), SECONDS(86400), patience, &cli->timeout, &err) < 0)
+    if (flag_duration(&cli->args, "statement-timeout", MILLISECONDS(10), SECONDS(86400), patience,
+                      &cli->timeout, &err) < 0)
         return cli_fail_error(err);
     cli->json = flag_given(&cli->args, "json");
     if (command->connects) {

@@ -7,8 +7,19 @@
 #include "base/utf8.h"
 
 /* Types of PostgreSQL, by their fixed oids. */
-enum { BOOL = 16, INT8 = 20, INT2 = 21, INT4 = 23, JSON = 114, FLOAT4 = 700, FLOAT8 = 701, TEXT_ARRAY = 1009,
-       TIMESTAMPTZ = 1184, NUMERIC = 1700, JSONB = 3802 };
+enum {
+    BOOL = 16,
+    INT8 = 20,
+    INT2 = 21,
+    INT4 = 23,
+    JSON = 114,
+    FLOAT4 = 700,
+    FLOAT8 = 701,
+    TEXT_ARRAY = 1009,
+    TIMESTAMPTZ = 1184,
+    NUMERIC = 1700,
+    JSONB = 3802
+};
 
 static void *must(void *memory)
 {
@@ -235,7 +246,8 @@ json_t *result_array(const PGresult *result)
 
 static bool is_number(Oid type)
 {
-    return type == INT2 || type == INT4 || type == INT8 || type == FLOAT4 || type == FLOAT8 || type == NUMERIC;
+    return type == INT2 || type == INT4 || type == INT8 || type == FLOAT4 || type == FLOAT8 ||
+           type == NUMERIC;
 }
 
 /* What people see of a value. */
