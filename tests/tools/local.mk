@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 # What tests and ./quickstart look at Kafka with.
 noinst_PROGRAMS += %D%/topic-dump %D%/mock-broker
 tests_tools_topic_dump_SOURCES = %D%/topic-dump.c
@@ -16,8 +15,7 @@ tests_integration_sink_broker_LDADD = libsink.la libcore.la libruntime.la libbas
     $(RDKAFKA_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
 endif
 dist_noinst_SCRIPTS += tests/integration/sink_real_broker
-=======
-# tests of this folder's namesake
+
 
 # A dispatcher alone, for tests/integration/webhook_dispatch.
 noinst_PROGRAMS += %D%/dispatch-driver
@@ -25,4 +23,3 @@ tests_tools_dispatch_driver_SOURCES = %D%/dispatch-driver.c
 tests_tools_dispatch_driver_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(CURL_CFLAGS) -pthread
 tests_tools_dispatch_driver_LDADD = libwebhook.la libcore.la libpgconn.la libruntime.la libbase.la \
     $(CURL_LIBS) $(LIBPQ_LIBS) $(CRYPTO_LIBS) -lpthread
->>>>>>> webhook
