@@ -1,6 +1,7 @@
 # tests/unit mirrors src; each folder brings its fragment.  `make check` needs no server.
 EXTRA_DIST += build-aux/tap-driver.sh
 include %D%/checks/local.mk
+include %D%/docs/local.mk
 if HAVE_CMOCKA
 include %D%/unit/base/local.mk
 include %D%/unit/event/local.mk

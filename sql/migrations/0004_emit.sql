@@ -43,10 +43,14 @@ $$ SELECT coalesce(nullif(current_setting('outbox.max_payload_bytes', true), '')
 
 -- Function:  outbox.check_event(...)
 -- Raises, naming the field and the remedy, unless the event may be emitted.
+-- Returns:   true
+-- It has no SET of its own and is called as a plain expression, since both cost more
+-- than all its checks: only functions that pin the search_path may call it.
 CREATE FUNCTION outbox.check_event(
     p_type text, p_topic text, p_key text, p_partition integer, p_tenant text, p_headers jsonb,
-    p_content_type text, p_payload bytea, p_traceparent text, p_tracestate text) RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    p_content_type text, p_payload bytea, p_traceparent text, p_tracestate text,
+    p_occurred_at timestamptz, p_schema_ref text) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF p_type IS NULL OR p_type = '' THEN
         RAISE EXCEPTION 'type: is empty'
@@ -79,10 +83,17 @@ BEGIN
     ELSIF length(p_tracestate) > 512 OR p_tracestate ~ '[\x01-\x1f\x7f]' THEN
         RAISE EXCEPTION 'tracestate: is longer than 512 characters or has a control character'
             USING ERRCODE = '22023', COLUMN = 'tracestate', HINT = 'Pass the value of the tracestate header unchanged.';
+    ELSIF p_occurred_at < '0001-01-01 00:00:00+00' OR p_occurred_at >= '10000-01-01 00:00:00+00' THEN
+        RAISE EXCEPTION 'occurred_at: must lie in the years 1 to 9999'
+            USING ERRCODE = '22023', COLUMN = 'occurred_at', HINT = 'Leave it out to have the present time.';
+    ELSIF length(p_schema_ref) > 255 OR p_schema_ref = '' OR p_schema_ref ~ '[\x01-\x1f\x7f]' THEN
+        RAISE EXCEPTION 'schema_ref: must have 1 to 255 characters and no control character'
+            USING ERRCODE = '22023', COLUMN = 'schema_ref', HINT = 'Leave it out when there is no schema.';
     END IF;
     IF p_headers IS NOT NULL THEN
         PERFORM outbox.check_headers(p_headers);
     END IF;
+    RETURN true;
 END $$;
 
 -- Function:  outbox.claim_id(id)
@@ -97,7 +108,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE
     today smallint := outbox.day_slot(clock_timestamp());
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended(p_id::text, 0));
+    PERFORM pg_advisory_xact_lock(uuid_hash_extended(p_id, 0));
     IF EXISTS (SELECT FROM outbox.emitted e WHERE e.id = p_id) THEN
         RETURN false;
     END IF;
@@ -129,6 +140,7 @@ END $$;
 
 -- Function:  outbox.emit_event(...)
 -- Emits one event.  The client library calls this; outbox.emit() is the friendly form.
+-- A tombstone (no payload) has no content type either.
 -- Returns:   the event's id, its seq, and whether that id had been emitted before
 --            (then nothing is written and seq is null)
 CREATE FUNCTION outbox.emit_event(
@@ -140,9 +152,9 @@ CREATE FUNCTION outbox.emit_event(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-    PERFORM outbox.check_event(p_type, p_topic, p_key, p_partition, p_tenant, p_headers,
-                               p_content_type, p_payload, p_traceparent, p_tracestate);
-    emit_event.already_emitted := false;
+    emit_event.already_emitted := NOT outbox.check_event(
+        p_type, p_topic, p_key, p_partition, p_tenant, p_headers, p_content_type, p_payload,
+        p_traceparent, p_tracestate, p_occurred_at, p_schema_ref);
     IF p_id IS NOT NULL AND NOT outbox.claim_id(p_id) THEN
         emit_event.id := p_id;
         emit_event.already_emitted := true;
@@ -151,8 +163,8 @@ BEGIN
     INSERT INTO outbox.event AS e (id, type, topic, key, partition, tenant, headers, content_type, payload,
                                    schema_ref, traceparent, tracestate, occurred_at)
     VALUES (coalesce(p_id, gen_random_uuid()), p_type, p_topic, p_key, p_partition, p_tenant, p_headers,
-            p_content_type, p_payload, p_schema_ref, p_traceparent, p_tracestate,
-            coalesce(p_occurred_at, clock_timestamp()))
+            CASE WHEN p_payload IS NOT NULL THEN p_content_type END, p_payload, p_schema_ref,
+            p_traceparent, p_tracestate, coalesce(p_occurred_at, clock_timestamp()))
     RETURNING e.id, e.seq INTO emit_event.id, emit_event.seq;
     IF current_setting('outbox.two_phase', true) IS DISTINCT FROM 'on'
        AND NOT pg_try_advisory_xact_lock_shared(1868721016, 4) AND pg_notification_queue_usage() < 0.5 THEN
@@ -174,40 +186,45 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
 DECLARE
-    count   integer := coalesce(array_length(p_type, 1), 0);
-    lengths integer[] := ARRAY[array_length(p_key, 1), array_length(p_payload, 1), array_length(p_content_type, 1),
-                               array_length(p_topic, 1), array_length(p_headers, 1), array_length(p_id, 1),
-                               array_length(p_tenant, 1), array_length(p_partition, 1),
-                               array_length(p_traceparent, 1), array_length(p_tracestate, 1),
-                               array_length(p_occurred_at, 1), array_length(p_schema_ref, 1)];
-    ids     uuid[];
-    old     boolean[] := array_fill(false, ARRAY[count]);
-    claim   record;
+    count integer := coalesce(cardinality(p_type), 0);
+    ids   uuid[];
+    old   boolean[] := array_fill(false, ARRAY[count]);
+    claim record;
 BEGIN
-    IF count <> ALL (lengths) THEN
+    IF count <> ANY (ARRAY[cardinality(p_key), cardinality(p_payload), cardinality(p_content_type),
+                           cardinality(p_topic), cardinality(p_headers), cardinality(p_id),
+                           cardinality(p_tenant), cardinality(p_partition), cardinality(p_traceparent),
+                           cardinality(p_tracestate), cardinality(p_occurred_at), cardinality(p_schema_ref)]) THEN
         RAISE EXCEPTION 'emit_events: the arrays have different lengths (type has %)', count
             USING ERRCODE = '22023', HINT = 'Pass null for a field that no event has.';
     END IF;
-    PERFORM outbox.check_event(p_type[i], p_topic[i], p_key[i], p_partition[i], p_tenant[i], p_headers[i],
-                               p_content_type[i], p_payload[i], p_traceparent[i], p_tracestate[i])
-       FROM generate_series(1, count) AS i;
-    SELECT array_agg(coalesce(p_id[i], gen_random_uuid()) ORDER BY i) INTO ids FROM generate_series(1, count) AS i;
+    -- What is checked and what is inserted must be the same elements: unnest both
+    -- times, since subscripts mean others in an array that does not begin at 1.
+    PERFORM outbox.check_event(u.type, u.topic, u.key, u.partition, u.tenant, u.headers, u.content_type, u.payload,
+                               u.traceparent, u.tracestate, u.occurred_at, u.schema_ref)
+       FROM unnest(p_type, p_key, p_payload, p_content_type, p_topic, p_headers, p_tenant, p_partition,
+                   p_traceparent, p_tracestate, p_occurred_at, p_schema_ref)
+         AS u(type, key, payload, content_type, topic, headers, tenant, partition,
+              traceparent, tracestate, occurred_at, schema_ref);
+    SELECT array_agg(coalesce(u.id, gen_random_uuid()) ORDER BY u.i) INTO ids
+      FROM unnest(p_type, p_id) WITH ORDINALITY AS u(type, id, i);
     IF p_id IS NOT NULL THEN
         -- In order of id, so that two callers with the same ids cannot deadlock.
-        FOR claim IN SELECT i, p_id[i] AS id FROM generate_series(1, count) AS i
-                      WHERE p_id[i] IS NOT NULL ORDER BY p_id[i], i LOOP
+        FOR claim IN SELECT u.i, u.id FROM unnest(p_id) WITH ORDINALITY AS u(id, i)
+                      WHERE u.id IS NOT NULL ORDER BY u.id, u.i LOOP
             old[claim.i] := NOT outbox.claim_id(claim.id);
         END LOOP;
     END IF;
     INSERT INTO outbox.event (id, type, topic, key, partition, tenant, headers, content_type, payload,
                               schema_ref, traceparent, tracestate, occurred_at)
-    SELECT ids[u.i], u.type, u.topic, u.key, u.partition, u.tenant, u.headers, u.content_type, u.payload,
-           u.schema_ref, u.traceparent, u.tracestate, coalesce(u.occurred_at, clock_timestamp())
-      FROM unnest(p_type, p_topic, p_key, p_partition, p_tenant, p_headers, p_content_type, p_payload,
-                  p_schema_ref, p_traceparent, p_tracestate, p_occurred_at) WITH ORDINALITY
-           AS u(type, topic, key, partition, tenant, headers, content_type, payload, schema_ref, traceparent,
-                tracestate, occurred_at, i)
-     WHERE NOT old[u.i];
+    SELECT u.id, u.type, u.topic, u.key, u.partition, u.tenant, u.headers,
+           CASE WHEN u.payload IS NOT NULL THEN u.content_type END, u.payload, u.schema_ref,
+           u.traceparent, u.tracestate, coalesce(u.occurred_at, clock_timestamp())
+      FROM unnest(ids, old, p_type, p_key, p_payload, p_content_type, p_topic, p_headers, p_tenant, p_partition,
+                  p_traceparent, p_tracestate, p_occurred_at, p_schema_ref)
+        AS u(id, old, type, key, payload, content_type, topic, headers, tenant, partition,
+             traceparent, tracestate, occurred_at, schema_ref)
+     WHERE NOT u.old;
     PERFORM outbox.ring();
     RETURN QUERY SELECT u.id, u.old FROM unnest(ids, old) AS u(id, old);
 END $$;
@@ -216,18 +233,18 @@ END $$;
 -- The door for services in any language:
 --   SELECT outbox.emit(type => 'user_created', key => '42', payload => '{"id": 42}');
 -- Returns:   the event's id (the caller's own, if it gave one and it was emitted before)
+-- Written as one expression that the planner folds into the caller's query, so that
+-- it costs no call of its own; its names are resolved now, not under the caller's
+-- search_path.
 CREATE FUNCTION outbox.emit(
     type text, key text DEFAULT NULL, payload jsonb DEFAULT NULL, topic text DEFAULT NULL,
     headers jsonb DEFAULT NULL, id uuid DEFAULT NULL, tenant text DEFAULT NULL, partition integer DEFAULT NULL,
     traceparent text DEFAULT NULL, tracestate text DEFAULT NULL, occurred_at timestamptz DEFAULT NULL,
     schema_ref text DEFAULT NULL) RETURNS uuid
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN (SELECT made.id FROM outbox.emit_event(
-        emit.type, emit.key, convert_to(emit.payload::text, 'UTF8'),
-        CASE WHEN emit.payload IS NOT NULL THEN 'application/json' END, emit.topic, emit.headers, emit.id,
-        emit.tenant, emit.partition, emit.traceparent, emit.tracestate, emit.occurred_at, emit.schema_ref) AS made);
-END $$;
+LANGUAGE sql VOLATILE
+RETURN (outbox.emit_event(emit.type, emit.key, convert_to(emit.payload::text, 'UTF8'), 'application/json',
+                          emit.topic, emit.headers, emit.id, emit.tenant, emit.partition, emit.traceparent,
+                          emit.tracestate, emit.occurred_at, emit.schema_ref)).id;
 
 -- Function:  outbox.emit(...)  bytes
 -- The same for any content: payload and content_type have no default.
@@ -236,9 +253,7 @@ CREATE FUNCTION outbox.emit(
     headers jsonb DEFAULT NULL, id uuid DEFAULT NULL, tenant text DEFAULT NULL, partition integer DEFAULT NULL,
     traceparent text DEFAULT NULL, tracestate text DEFAULT NULL, occurred_at timestamptz DEFAULT NULL,
     schema_ref text DEFAULT NULL) RETURNS uuid
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN (SELECT made.id FROM outbox.emit_event(
-        emit.type, emit.key, emit.payload, emit.content_type, emit.topic, emit.headers, emit.id,
-        emit.tenant, emit.partition, emit.traceparent, emit.tracestate, emit.occurred_at, emit.schema_ref) AS made);
-END $$;
+LANGUAGE sql VOLATILE
+RETURN (outbox.emit_event(emit.type, emit.key, emit.payload, emit.content_type, emit.topic, emit.headers, emit.id,
+                          emit.tenant, emit.partition, emit.traceparent, emit.tracestate, emit.occurred_at,
+                          emit.schema_ref)).id;

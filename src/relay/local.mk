@@ -1,1 +1,17 @@
-# relay
+bin_PROGRAMS += outbox-relay
+outbox_relay_SOURCES = \
+    %D%/executor.c %D%/executor.h \
+    %D%/lane_db.c %D%/lane_db.h \
+    %D%/lane_kafka.c %D%/lane_kafka.h \
+    %D%/lane_keeper.c %D%/lane_keeper.h \
+    %D%/lane_runner.c %D%/lane_runner.h \
+    %D%/main.c \
+    %D%/message.h \
+    %D%/precheck.c %D%/precheck.h \
+    %D%/records.c %D%/records.h \
+    %D%/relay.c %D%/relay.h \
+    %D%/signals.c %D%/signals.h \
+    %D%/tick_thread.c %D%/tick_thread.h
+outbox_relay_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(RDKAFKA_CFLAGS) $(CURL_CFLAGS) $(JANSSON_CFLAGS) -pthread
+outbox_relay_LDADD = libwebhook.la libsink.la libsource.la libcore.la libconfig.la libpgconn.la libruntime.la \
+    libbase.la $(RDKAFKA_LIBS) $(CURL_LIBS) $(LIBPQ_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(CRYPTO_LIBS) -lpthread

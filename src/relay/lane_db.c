@@ -1,0 +1,204 @@
+#include "relay/lane_db.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/fault.h"
+#include "runtime/log.h"
+#include "source/acknowledge.h"
+#include "source/lease.h"
+#include "source/reader.h"
+
+struct lane_db {
+    const struct relay_config *config;
+    int map;
+    int lane;
+    struct pg *pg;
+    struct reader *reader;
+};
+
+struct lane_db *lane_db_new(const struct relay_config *config, int map, int lane)
+{
+    struct lane_db *db = calloc(1, sizeof(*db));
+
+    if (db)
+        *db = (struct lane_db){.config = config, .map = map, .lane = lane};
+    return db;
+}
+
+void lane_db_free(struct lane_db *db)
+{
+    free(db);
+}
+
+void lane_db_end(void *context)
+{
+    struct lane_db *db = context;
+
+    pg_close(db->pg);
+    reader_free(db->reader);
+    db->pg = NULL;
+    db->reader = NULL;
+}
+
+static int connect(struct lane_db *db, outbox_error **reterr)
+{
+    struct pg_conn_settings settings = {db->config->dsn, "outbox-relay lane", db->config->connect_timeout};
+
+    if (pg_usable(db->pg))
+        return OUTBOX_OK;
+    pg_close(db->pg);
+    db->pg = pg_open(&settings, reterr);
+    return db->pg ? OUTBOX_OK : OUTBOX_ECONNECTION;
+}
+
+static int renew_reader(struct lane_db *db, const struct lease_grant *grant, outbox_error **reterr)
+{
+    struct reader_settings settings = {grant->bucket_low, grant->bucket_high, (size_t)db->config->batch_bytes};
+
+    reader_free(db->reader);
+    db->reader = reader_new(&settings);
+    return db->reader ? OUTBOX_OK : outbox__fail_memory(reterr);
+}
+
+static int do_acquire(struct lane_db *db, mono_us deadline, struct relay_message *answer, outbox_error **reterr)
+{
+    struct lease_request request = {db->map, db->lane, db->config->name, db->config->lease};
+    struct lane_event *event = &answer->event;
+    struct lease_grant grant;
+    int status = connect(db, reterr);
+
+    if (status == OUTBOX_OK)
+        status = lease_acquire(db->pg, &request, deadline, &grant, reterr);
+    if (status < 0)
+        return status;
+    if (!grant.granted) {
+        log_debug("lease_taken", LOG_NUMBER("lane", db->lane), LOG_TEXT("holder", grant.former_holder));
+        event->kind = LANE_EVENT_NOT_ACQUIRED;
+        event->retry_after = grant.retry_after;
+        return OUTBOX_OK;
+    }
+    FAULT("relay_after_lease");
+    event->kind = LANE_EVENT_ACQUIRED;
+    event->epoch = grant.epoch;
+    event->lease_until = grant.until;
+    event->position = grant.position;
+    event->started = grant.started;
+    event->published = grant.published;
+    event->system_matches = grant.system_matches;
+    event->endpoints = grant.endpoints;
+    answer->identity = (struct lane_identity){.system_identifier = grant.system_identifier,
+                                              .bucket_low = grant.bucket_low,
+                                              .bucket_high = grant.bucket_high};
+    memcpy(answer->identity.incarnation, grant.incarnation, sizeof(grant.incarnation));
+    return renew_reader(db, &grant, reterr);
+}
+
+static int do_read(struct lane_db *db, const struct lane_action *action, mono_us deadline,
+                   struct relay_message *answer, outbox_error **reterr)
+{
+    struct lane_event *event = &answer->event;
+    struct page *page = NULL;
+    int status = reader_read(db->reader, db->pg, &action->position, action->limit, deadline, &page,
+                             &event->found, reterr);
+
+    if (status < 0)
+        return status;
+    FAULT("relay_after_read");
+    event->kind = LANE_EVENT_PAGE;
+    event->count = page_count(page);
+    if (event->count > 0) {
+        struct page_event last;
+
+        page_get(page, event->count - 1, &last);
+        event->position.seq = last.seq;
+    }
+    answer->page = page;
+    return OUTBOX_OK;
+}
+
+static int do_acknowledge(struct lane_db *db, const struct lane_action *action, mono_us deadline,
+                          struct relay_message *answer, outbox_error **reterr)
+{
+    struct acknowledgement what = {db->map, db->lane, action->epoch, action->old, action->position,
+                                   action->published};
+    struct acknowledged done;
+    int status;
+
+    FAULT("relay_before_acknowledge");
+    status = acknowledge(db->pg, &what, deadline, &done, reterr);
+    if (status < 0)
+        return status;
+    FAULT("relay_after_acknowledge");
+    answer->event.kind = LANE_EVENT_ACKNOWLEDGED;
+    answer->event.found = done.accepted;
+    answer->event.endpoints = done.endpoints;
+    answer->deliveries = done.deliveries;
+    return OUTBOX_OK;
+}
+
+static int do_check_lease(struct lane_db *db, const struct lane_action *action, mono_us deadline,
+                          struct relay_message *answer, outbox_error **reterr)
+{
+    struct lease_request request = {db->map, db->lane, db->config->name, db->config->lease};
+
+    answer->event.kind = LANE_EVENT_LEASE_CHECKED;
+    return lease_renew(db->pg, &request, action->epoch, deadline, &answer->event.found,
+                       &answer->event.lease_until, reterr);
+}
+
+static int do_note_halt(struct lane_db *db, const struct lane_action *action, mono_us deadline,
+                        struct relay_message *answer, outbox_error **reterr)
+{
+    int status = lease_note_halt(db->pg, db->map, db->lane, action->epoch, lane_halt_name(action->halt),
+                                 lane_halt_text(action->halt), deadline, reterr);
+
+    answer->event.kind = LANE_EVENT_RELEASED;
+    if (status < 0)
+        return status;
+    return lease_release(db->pg, db->map, db->lane, action->epoch, deadline, reterr);
+}
+
+static int dispatch(struct lane_db *db, const struct lane_action *action, struct relay_message *answer,
+                    outbox_error **reterr)
+{
+    mono_us deadline = clock_now() + db->config->statement_timeout;
+
+    if (action->kind != LANE_DO_ACQUIRE && !pg_usable(db->pg))
+        return outbox__fail(reterr, OUTBOX_ECONNECTION, NULL, "the connection to PostgreSQL is lost");
+    switch (action->kind) {
+    case LANE_DO_ACQUIRE:
+        return do_acquire(db, deadline, answer, reterr);
+    case LANE_DO_VERIFY:
+        answer->event.kind = LANE_EVENT_VERIFIED;
+        return position_verify(db->pg, &action->position, deadline, &answer->event.found, reterr);
+    case LANE_DO_CHECK_LEASE:
+        return do_check_lease(db, action, deadline, answer, reterr);
+    case LANE_DO_READ:
+        return do_read(db, action, deadline, answer, reterr);
+    case LANE_DO_ACKNOWLEDGE:
+        return do_acknowledge(db, action, deadline, answer, reterr);
+    case LANE_DO_NOTE_HALT:
+        return do_note_halt(db, action, deadline, answer, reterr);
+    default:
+        answer->event.kind = LANE_EVENT_RELEASED;
+        return lease_release(db->pg, db->map, db->lane, action->epoch, deadline, reterr);
+    }
+}
+
+void lane_db_run(void *context, const struct lane_job *job, struct relay_message *answer)
+{
+    struct lane_db *db = context;
+    outbox_error *err = NULL;
+
+    if (dispatch(db, &job->action, answer, &err) < 0) {
+        log_warning("database_failed", LOG_NUMBER("lane", db->lane),
+                    LOG_TEXT("sqlstate", err ? outbox_error_sqlstate(err) : ""),
+                    LOG_TEXT("error", err ? outbox_error_message(err) : "unknown"));
+        /* What the server did is not known: a new connection and a takeover find out. */
+        pg_close(db->pg);
+        db->pg = NULL;
+        answer->event = (struct lane_event){.kind = LANE_EVENT_DB_FAILED};
+    }
+    outbox_error_free(err);
+}

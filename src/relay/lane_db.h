@@ -1,0 +1,17 @@
+/* A lane's actions in the database. */
+#ifndef RELAY_LANE_DB_H
+#define RELAY_LANE_DB_H
+
+#include "config/config.h"
+#include "relay/executor.h"
+
+struct lane_db;
+
+/* NULL without memory.  Connects when the lease is to be acquired. */
+struct lane_db *lane_db_new(const struct relay_config *config, int map, int lane);
+/* NULL is allowed. */
+void lane_db_free(struct lane_db *db);
+executor_run lane_db_run;
+executor_end lane_db_end;
+
+#endif

@@ -1,0 +1,199 @@
+#include "relay/lane_kafka.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/uuid.h"
+#include "relay/records.h"
+#include "runtime/log.h"
+#include "sink/producer.h"
+#include "sink/progress.h"
+
+/* librdkafka may need this long to let go of a connection that does not answer. */
+#define CLOSE_TIMEOUT SECONDS(5)
+/* A commit is waited for in slices, so that the lane can look at its lease in between. */
+#define COMMIT_SLICE SECONDS(1)
+
+struct lane_kafka {
+    const struct relay_config *config;
+    const struct kafka *kafka;
+    int map;
+    int lane;
+    struct progress *progress;
+    bool progress_ensured;
+    struct producer *producer;
+    struct records *records;
+};
+
+struct lane_kafka *lane_kafka_new(const struct relay_config *config, const struct kafka *kafka, int map, int lane)
+{
+    struct lane_kafka *made = calloc(1, sizeof(*made));
+
+    if (!made)
+        return NULL;
+    *made = (struct lane_kafka){.config = config, .kafka = kafka, .map = map, .lane = lane};
+    made->records = records_new();
+    if (!made->records) {
+        free(made);
+        return NULL;
+    }
+    return made;
+}
+
+void lane_kafka_free(struct lane_kafka *lane)
+{
+    if (!lane)
+        return;
+    records_free(lane->records);
+    free(lane);
+}
+
+void lane_kafka_end(void *context)
+{
+    struct lane_kafka *lane = context;
+
+    producer_close(lane->producer, clock_now() + CLOSE_TIMEOUT);
+    progress_close(lane->progress);
+    lane->producer = NULL;
+    lane->progress = NULL;
+}
+
+static enum sink_result do_read_marker(struct lane_kafka *lane, const struct lane_job *job,
+                                       struct lane_event *event, outbox_error **reterr)
+{
+    mono_us deadline = clock_now() + lane->config->transaction_timeout;
+    struct progress_answer answer;
+    enum sink_result result;
+
+    if (!lane->progress)
+        lane->progress = progress_open(lane->kafka, reterr);
+    if (!lane->progress)
+        return SINK_FAILED;
+    if (!lane->progress_ensured) {
+        result = progress_ensure(lane->progress, lane->lane + 1, deadline, reterr);
+        if (result != SINK_OK)
+            return result;
+        lane->progress_ensured = true;
+    }
+    result = progress_read(lane->progress, job->identity.incarnation, lane->map, lane->lane, deadline, &answer,
+                           reterr);
+    if (result != SINK_OK)
+        return result;
+    event->kind = LANE_EVENT_MARKER;
+    event->found = answer.found && answer.marker.system_identifier == job->identity.system_identifier;
+    event->foreign = answer.foreign || (answer.found && !event->found);
+    if (event->found) {
+        event->position = answer.marker.position;
+        event->published = answer.marker.published;
+    }
+    return SINK_OK;
+}
+
+static enum sink_result do_open(struct lane_kafka *lane, const struct lane_job *job, struct lane_event *event,
+                                outbox_error **reterr)
+{
+    /* The predecessor's open transaction may have to be aborted by its timeout first. */
+    mono_us deadline = clock_now() + 2 * lane->config->transaction_timeout;
+    char incarnation[OUTBOX__UUID_TEXT];
+    struct outbox__uuid uuid;
+    char id[256];
+    enum sink_result result;
+
+    memcpy(uuid.bytes, job->identity.incarnation, sizeof(uuid.bytes));
+    outbox__uuid_format(&uuid, incarnation);
+    snprintf(id, sizeof(id), "%s.%s.%d.%d", lane->config->topic_prefix, incarnation, lane->map, lane->lane);
+    lane->producer = producer_new(lane->kafka, id, reterr);
+    if (!lane->producer)
+        return SINK_FAILED;
+    result = producer_init(lane->producer, deadline, reterr);
+    event->kind = LANE_EVENT_PRODUCER_OPEN;
+    return result;
+}
+
+static enum sink_result do_publish(struct lane_kafka *lane, const struct lane_job *job, struct lane_event *event,
+                                   outbox_error **reterr)
+{
+    mono_us deadline = clock_now() + lane->config->transaction_timeout;
+    struct marker marker = {.system_identifier = job->identity.system_identifier, .map = lane->map,
+                            .lane = lane->lane, .position = job->action.position,
+                            .published = job->action.published};
+    const struct sink_record *list = NULL;
+    const char *const *topics = NULL;
+    size_t topic_count = 0;
+    size_t count = 0;
+    enum sink_result result;
+
+    memcpy(marker.incarnation, job->identity.incarnation, sizeof(marker.incarnation));
+    if (job->page &&
+        records_make(lane->records, job->page, &list, &count, &topics, &topic_count, reterr) < 0)
+        return SINK_FAILED;
+    result = topics_ensure(producer_topics(lane->producer), topics, topic_count, deadline, reterr);
+    if (result == SINK_OK)
+        result = producer_publish(lane->producer, list, count, &marker, deadline, reterr);
+    event->kind = LANE_EVENT_PUBLISHED;
+    return result;
+}
+
+static enum sink_result do_commit(struct lane_kafka *lane, struct lane_event *event, outbox_error **reterr)
+{
+    enum sink_result result = producer_commit(lane->producer, clock_now() + COMMIT_SLICE, reterr);
+
+    event->kind = LANE_EVENT_COMMITTED;
+    if (result == SINK_AGAIN) {
+        event->kind = LANE_EVENT_COMMIT_AGAIN;
+        return SINK_OK;
+    }
+    if (result == SINK_OK) {
+        event->tainted = producer_tainted(lane->producer);
+        if (event->tainted)
+            log_info("producer_recycled", LOG_NUMBER("lane", lane->lane),
+                     LOG_TEXT("reason", "a request of the transaction was retried"));
+    }
+    return result;
+}
+
+static enum sink_result do_close(struct lane_kafka *lane, struct relay_message *answer)
+{
+    answer->event.kind = LANE_EVENT_PRODUCER_CLOSED;
+    if (!producer_close(lane->producer, clock_now() + CLOSE_TIMEOUT)) {
+        log_error("producer_stuck", LOG_NUMBER("lane", lane->lane));
+        answer->keep_pages = true;
+    }
+    lane->producer = NULL;
+    return SINK_OK;
+}
+
+static enum sink_result dispatch(struct lane_kafka *lane, const struct lane_job *job, struct relay_message *answer,
+                                 outbox_error **reterr)
+{
+    switch (job->action.kind) {
+    case LANE_DO_READ_MARKER:
+        return do_read_marker(lane, job, &answer->event, reterr);
+    case LANE_DO_OPEN_PRODUCER:
+        return do_open(lane, job, &answer->event, reterr);
+    case LANE_DO_PUBLISH:
+        return do_publish(lane, job, &answer->event, reterr);
+    case LANE_DO_COMMIT:
+        return do_commit(lane, &answer->event, reterr);
+    default:
+        return do_close(lane, answer);
+    }
+}
+
+void lane_kafka_run(void *context, const struct lane_job *job, struct relay_message *answer)
+{
+    struct lane_kafka *lane = context;
+    outbox_error *err = NULL;
+    enum sink_result result = dispatch(lane, job, answer, &err);
+
+    if (result != SINK_OK) {
+        bool refused = result == SINK_TOPIC_MISSING || result == SINK_REFUSED;
+
+        log_write(refused ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "kafka_failed", LOG_NUMBER("lane", lane->lane),
+                  LOG_TEXT("result", sink_result_name(result)),
+                  LOG_TEXT("error", err ? outbox_error_message(err) : "unknown"));
+        answer->event = (struct lane_event){.kind = LANE_EVENT_KAFKA_FAILED, .refused = refused};
+    }
+    outbox_error_free(err);
+}

@@ -1,0 +1,18 @@
+/* A lane's actions in Kafka. */
+#ifndef RELAY_LANE_KAFKA_H
+#define RELAY_LANE_KAFKA_H
+
+#include "config/config.h"
+#include "relay/executor.h"
+#include "sink/kafka.h"
+
+struct lane_kafka;
+
+/* NULL without memory. */
+struct lane_kafka *lane_kafka_new(const struct relay_config *config, const struct kafka *kafka, int map, int lane);
+/* NULL is allowed. */
+void lane_kafka_free(struct lane_kafka *lane);
+executor_run lane_kafka_run;
+executor_end lane_kafka_end;
+
+#endif

@@ -1,0 +1,226 @@
+#include "relay/lane_runner.h"
+
+#include <stdlib.h>
+
+#include "relay/executor.h"
+#include "relay/lane_db.h"
+#include "relay/lane_kafka.h"
+#include "relay/lane_keeper.h"
+#include "runtime/log.h"
+
+/* One being committed, one read ahead, one on its way. */
+#define PAGES_MAX 4
+
+struct held_page {
+    uint64_t id;
+    struct page *page;
+};
+
+struct lane_runner {
+    struct lane_runner_settings settings;
+    struct lane *lane;
+    struct lane_db *db_context;
+    struct lane_kafka *kafka_context;
+    struct lane_keeper *keeper_context;
+    struct executor *db;
+    struct executor *kafka;
+    struct executor *keeper;
+    struct lane_identity identity;
+    struct held_page pages[PAGES_MAX];
+    uint64_t last_page;
+    enum lane_state logged;
+};
+
+static void lane_settings_from(const struct relay_config *config, struct lane_settings *ret)
+{
+    *ret = (struct lane_settings){
+        .lease = config->lease,
+        .lease_renew = config->lease_renew,
+        .lease_margin = config->lease / 5,
+        .acknowledge_interval = SECONDS(1),
+        .marker_interval = SECONDS(30),
+        .commit_timeout = config->transaction_timeout,
+        .backoff_min = MILLISECONDS(100),
+        .backoff_max = SECONDS(5),
+        .batch_events = config->batch_events,
+        .seed = random_u64(),
+    };
+}
+
+struct lane_runner *lane_runner_start(const struct lane_runner_settings *settings)
+{
+    struct lane_runner *runner = calloc(1, sizeof(*runner));
+    struct lane_settings lane_settings;
+
+    if (!runner)
+        return NULL;
+    runner->settings = *settings;
+    lane_settings_from(settings->config, &lane_settings);
+    runner->lane = lane_new(&lane_settings);
+    runner->db_context = lane_db_new(settings->config, settings->map, settings->lane);
+    runner->kafka_context = lane_kafka_new(settings->config, settings->kafka, settings->map, settings->lane);
+    runner->keeper_context = lane_keeper_new(settings->config, settings->map, settings->lane);
+    if (!runner->lane || !runner->db_context || !runner->kafka_context || !runner->keeper_context)
+        goto fail;
+    runner->db = executor_start("lane-db", lane_db_run, lane_db_end, runner->db_context, settings->answers);
+    runner->kafka = executor_start("lane-kafka", lane_kafka_run, lane_kafka_end, runner->kafka_context,
+                                   settings->answers);
+    runner->keeper = executor_start("lane-keeper", lane_keeper_run, lane_keeper_end, runner->keeper_context,
+                                    settings->answers);
+    if (!runner->db || !runner->kafka || !runner->keeper)
+        goto fail;
+    return runner;
+
+fail:
+    lane_runner_end(runner, clock_now() + SECONDS(1));
+    return NULL;
+}
+
+static struct held_page *find_page(struct lane_runner *runner, uint64_t id)
+{
+    for (int i = 0; i < PAGES_MAX; i++) {
+        if (runner->pages[i].id == id)
+            return &runner->pages[i];
+    }
+    log_error("page_lost", LOG_NUMBER("page", id));
+    abort(); /* the lane and its runner disagree about what is held */
+}
+
+static void hold_page(struct lane_runner *runner, struct relay_message *message)
+{
+    struct held_page *slot = find_page(runner, 0);
+
+    slot->id = ++runner->last_page;
+    slot->page = message->page;
+    message->event.page = slot->id;
+}
+
+static void free_page(struct lane_runner *runner, uint64_t id)
+{
+    struct held_page *slot = find_page(runner, id);
+
+    page_free(slot->page);
+    *slot = (struct held_page){0};
+}
+
+static struct executor *executor_of(const struct lane_runner *runner, enum lane_action_kind kind)
+{
+    switch (kind) {
+    case LANE_DO_READ_MARKER:
+    case LANE_DO_OPEN_PRODUCER:
+    case LANE_DO_PUBLISH:
+    case LANE_DO_COMMIT:
+    case LANE_DO_CLOSE_PRODUCER:
+        return runner->kafka;
+    case LANE_DO_RENEW:
+        return runner->keeper;
+    default:
+        return runner->db;
+    }
+}
+
+static void submit(struct lane_runner *runner, const struct lane_action *action)
+{
+    struct lane_job job = {.action = *action, .identity = runner->identity};
+
+    if (action->page != 0)
+        job.page = find_page(runner, action->page)->page;
+    if (!executor_submit(executor_of(runner, action->kind), &job)) {
+        log_error("out_of_memory", LOG_TEXT("thread", "main"));
+        abort(); /* the lane would wait for ever for an answer */
+    }
+}
+
+static void carry_out(struct lane_runner *runner, const struct lane_action *action)
+{
+    switch (action->kind) {
+    case LANE_DO_FREE_PAGE:
+        free_page(runner, action->page);
+        return;
+    case LANE_DO_WANT_TICK:
+        runner->settings.want_tick(runner->settings.context, action->force);
+        return;
+    default:
+        submit(runner, action);
+        return;
+    }
+}
+
+static void log_state(struct lane_runner *runner)
+{
+    enum lane_state state = lane_state(runner->lane);
+    bool landmark = state == LANE_RUNNING || state == LANE_STOPPED || state == LANE_HALTED;
+
+    if (state == runner->logged)
+        return;
+    log_write(landmark ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "lane", LOG_NUMBER("lane", runner->settings.lane),
+              LOG_TEXT("state", lane_state_name(state)), LOG_NUMBER("epoch", lane_epoch(runner->lane)));
+    runner->logged = state;
+}
+
+static void handle(struct lane_runner *runner, const struct lane_event *event)
+{
+    struct lane_actions actions;
+
+    lane_handle(runner->lane, event, &actions);
+    log_state(runner);
+    for (size_t i = 0; i < actions.count; i++)
+        carry_out(runner, &actions.list[i]);
+}
+
+void lane_runner_tell(struct lane_runner *runner, enum lane_event_kind kind, const struct tick_id *tick)
+{
+    struct lane_event event = {.kind = kind, .now = clock_now()};
+
+    if (tick)
+        event.tick = *tick;
+    handle(runner, &event);
+}
+
+void lane_runner_answer(struct lane_runner *runner, struct relay_message *message)
+{
+    if (message->event.kind == LANE_EVENT_ACQUIRED)
+        runner->identity = message->identity;
+    if (message->page)
+        hold_page(runner, message);
+    if (message->keep_pages) {
+        /* librdkafka still refers to them: better a leak than a crash. */
+        for (int i = 0; i < PAGES_MAX; i++)
+            runner->pages[i].page = NULL;
+    }
+    handle(runner, &message->event);
+}
+
+mono_us lane_runner_timer(const struct lane_runner *runner)
+{
+    return lane_next_timer(runner->lane);
+}
+
+enum lane_state lane_runner_state(const struct lane_runner *runner)
+{
+    return lane_state(runner->lane);
+}
+
+enum lane_halt lane_runner_halt(const struct lane_runner *runner)
+{
+    return lane_halt(runner->lane);
+}
+
+bool lane_runner_end(struct lane_runner *runner, mono_us deadline)
+{
+    bool ended;
+
+    ended = executor_stop(runner->kafka, deadline);
+    ended = executor_stop(runner->db, deadline) && ended;
+    ended = executor_stop(runner->keeper, deadline) && ended;
+    if (!ended)
+        return false;
+    for (int i = 0; i < PAGES_MAX; i++)
+        page_free(runner->pages[i].page);
+    lane_db_free(runner->db_context);
+    lane_kafka_free(runner->kafka_context);
+    lane_keeper_free(runner->keeper_context);
+    lane_free(runner->lane);
+    free(runner);
+    return true;
+}

@@ -1,0 +1,38 @@
+/* Drives one lane: carries its decisions (core/lane.h) to the executors and their
+ * answers back, and owns the pages in between.  Belongs to the main loop's thread. */
+#ifndef RELAY_LANE_RUNNER_H
+#define RELAY_LANE_RUNNER_H
+
+#include "config/config.h"
+#include "relay/message.h"
+#include "sink/kafka.h"
+
+struct lane_runner;
+
+struct lane_runner_settings {
+    const struct relay_config *config;
+    const struct kafka *kafka;
+    struct mailbox *answers; /* of the main loop */
+    int map;
+    int lane;
+    /* The lane has read everything it knows of. */
+    void (*want_tick)(void *context, bool forced);
+    void *context;
+};
+
+/* Starts the executors; NULL on failure. */
+struct lane_runner *lane_runner_start(const struct lane_runner_settings *settings);
+
+/* One of LANE_EVENT_START, _STOP, _TIMER, or _TICK with its tick. */
+void lane_runner_tell(struct lane_runner *runner, enum lane_event_kind kind, const struct tick_id *tick);
+/* An executor's answer. */
+void lane_runner_answer(struct lane_runner *runner, struct relay_message *message);
+
+mono_us lane_runner_timer(const struct lane_runner *runner);
+enum lane_state lane_runner_state(const struct lane_runner *runner);
+enum lane_halt lane_runner_halt(const struct lane_runner *runner);
+
+/* False if a thread did not end by the deadline; then the process must exit. */
+bool lane_runner_end(struct lane_runner *runner, mono_us deadline);
+
+#endif

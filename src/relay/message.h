@@ -1,0 +1,34 @@
+/* What the relay's threads tell its main loop. */
+#ifndef RELAY_MESSAGE_H
+#define RELAY_MESSAGE_H
+
+#include "core/lane.h"
+#include "runtime/mailbox.h"
+#include "source/page.h"
+
+enum relay_message_kind {
+    RELAY_LANE_EVENT, /* event; page belongs to the receiver */
+    RELAY_SIGNAL,     /* number */
+    RELAY_FATAL       /* a thread cannot go on, and no repetition would help */
+};
+
+/* Which outbox a lane belongs to, known once its lease is taken. */
+struct lane_identity {
+    int64_t system_identifier;
+    uint8_t incarnation[16];
+    int bucket_low;
+    int bucket_high;
+};
+
+struct relay_message {
+    struct message head;
+    enum relay_message_kind kind;
+    int number;
+    struct lane_event event;
+    struct page *page;
+    struct lane_identity identity; /* with LANE_EVENT_ACQUIRED */
+    int64_t deliveries;            /* with LANE_EVENT_ACKNOWLEDGED */
+    bool keep_pages;               /* with LANE_EVENT_PRODUCER_CLOSED: librdkafka still holds them */
+};
+
+#endif

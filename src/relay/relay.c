@@ -1,0 +1,241 @@
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include "relay/relay.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "relay/lane_runner.h"
+#include "relay/signals.h"
+#include "relay/tick_thread.h"
+#include "runtime/log.h"
+#include "webhook/dispatcher.h"
+
+struct relay {
+    const struct relay_config *config;
+    struct mailbox *mailbox;
+    struct kafka *kafka;
+    struct lane_runner *lane;
+    struct tick_thread *ticker;
+    struct dispatcher *dispatcher;
+    pthread_t dispatcher_stopper;
+    bool dispatcher_stopping;
+    bool stopping;
+    mono_us stop_deadline;
+    enum relay_exit result;
+};
+
+static void want_tick(void *context, bool forced)
+{
+    struct relay *relay = context;
+
+    tick_thread_want(relay->ticker, forced);
+}
+
+static struct kafka *make_kafka(const struct relay_config *config, outbox_error **reterr)
+{
+    struct kafka_property *properties = calloc(config->kafka_count + 1, sizeof(*properties));
+    struct kafka_settings settings = {
+        .properties = properties,
+        .property_count = config->kafka_count,
+        .prefix = config->topic_prefix,
+        .create_topics = config->create_topics,
+        .topic_partitions = config->topic_partitions,
+        .topic_replication = config->topic_replication,
+        .transaction_timeout = config->transaction_timeout,
+    };
+    struct kafka *kafka = NULL;
+
+    if (!properties) {
+        outbox__fail_memory(reterr);
+        return NULL;
+    }
+    for (size_t i = 0; i < config->kafka_count; i++)
+        properties[i] = (struct kafka_property){config->kafka[i].name, config->kafka[i].value};
+    kafka = kafka_new(&settings, reterr);
+    free(properties);
+    return kafka;
+}
+
+static bool start_dispatcher(struct relay *relay, outbox_error **reterr)
+{
+    const struct relay_config *config = relay->config;
+    struct dispatcher_settings settings = {
+        .dsn = config->dsn,
+        .worker = config->name,
+        .allowed_addresses = config->webhook_allow,
+        .ca_file = config->webhook_ca_file,
+        .insecure = config->insecure,
+        .max_in_flight = config->webhook_max_in_flight,
+        .lease_margin = SECONDS(10),
+        .poll_interval = SECONDS(1),
+        .connect_timeout = config->connect_timeout,
+    };
+
+    if (!config->webhooks)
+        return true;
+    relay->dispatcher = dispatcher_start(&settings, reterr);
+    return relay->dispatcher != NULL;
+}
+
+static bool start(struct relay *relay, outbox_error **reterr)
+{
+    struct lane_runner_settings lane = {.config = relay->config, .map = 1, .lane = 0, .want_tick = want_tick,
+                                        .context = relay};
+
+    relay->mailbox = mailbox_new();
+    if (!relay->mailbox || !signals_start(relay->mailbox)) {
+        outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the threads");
+        return false;
+    }
+    relay->kafka = make_kafka(relay->config, reterr);
+    if (!relay->kafka || !start_dispatcher(relay, reterr))
+        return false;
+    relay->ticker = tick_thread_start(relay->config, relay->mailbox);
+    lane.kafka = relay->kafka;
+    lane.answers = relay->mailbox;
+    relay->lane = lane_runner_start(&lane);
+    if (!relay->ticker || !relay->lane) {
+        outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the threads");
+        return false;
+    }
+    return true;
+}
+
+/* In-flight requests get the whole time that there is to stop in. */
+static void *stop_dispatcher(void *argument)
+{
+    struct relay *relay = argument;
+
+    if (!dispatcher_stop(relay->dispatcher, relay->stop_deadline))
+        log_warning("webhooks_abandoned", LOG_TEXT("consequence", "their deliveries will be recovered"));
+    return NULL;
+}
+
+static void begin_stop(struct relay *relay, enum relay_exit result)
+{
+    if (relay->stopping)
+        return;
+    relay->stopping = true;
+    relay->result = result;
+    relay->stop_deadline = clock_now() + relay->config->shutdown_timeout;
+    if (relay->dispatcher)
+        relay->dispatcher_stopping =
+            pthread_create(&relay->dispatcher_stopper, NULL, stop_dispatcher, relay) == 0;
+    lane_runner_tell(relay->lane, LANE_EVENT_STOP, NULL);
+}
+
+static void on_signal(struct relay *relay, int number)
+{
+    if (number == SIGHUP) {
+        log_info("signal", LOG_TEXT("name", "SIGHUP"), LOG_TEXT("note", "reloading is not supported yet"));
+        return;
+    }
+    log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+    begin_stop(relay, RELAY_EXIT_STOPPED);
+}
+
+static void on_message(struct relay *relay, struct relay_message *message)
+{
+    switch (message->kind) {
+    case RELAY_SIGNAL:
+        on_signal(relay, message->number);
+        return;
+    case RELAY_FATAL:
+        begin_stop(relay, RELAY_EXIT_FAILED);
+        return;
+    default:
+        break;
+    }
+    if (message->event.kind == LANE_EVENT_TICK) {
+        lane_runner_tell(relay->lane, LANE_EVENT_TICK, &message->event.tick);
+        return;
+    }
+    if (message->event.kind == LANE_EVENT_ACKNOWLEDGED && message->deliveries > 0 && relay->dispatcher &&
+        !relay->stopping)
+        dispatcher_wake(relay->dispatcher);
+    lane_runner_answer(relay->lane, message);
+}
+
+static void look_at_lane(struct relay *relay)
+{
+    enum lane_state state = lane_runner_state(relay->lane);
+
+    tick_thread_set_active(relay->ticker, state == LANE_RUNNING && !relay->stopping);
+    if (state == LANE_HALTED && !relay->stopping) {
+        enum lane_halt halt = lane_runner_halt(relay->lane);
+
+        log_error("halted", LOG_NUMBER("lane", 0), LOG_TEXT("state", lane_halt_name(halt)),
+                  LOG_TEXT("reason", lane_halt_text(halt)));
+        begin_stop(relay, RELAY_EXIT_HALTED);
+    }
+}
+
+static bool lane_ended(const struct relay *relay)
+{
+    enum lane_state state = lane_runner_state(relay->lane);
+
+    return state == LANE_STOPPED || state == LANE_HALTED;
+}
+
+static void loop(struct relay *relay)
+{
+    lane_runner_tell(relay->lane, LANE_EVENT_START, NULL);
+    while (!relay->stopping || !lane_ended(relay)) {
+        mono_us timer = lane_runner_timer(relay->lane);
+        mono_us deadline = relay->stopping ? relay->stop_deadline : clock_now() + SECONDS(60);
+        struct relay_message *message;
+
+        message = (struct relay_message *)mailbox_take(relay->mailbox, timer < deadline ? timer : deadline);
+        if (message)
+            on_message(relay, message);
+        else if (clock_now() >= timer)
+            lane_runner_tell(relay->lane, LANE_EVENT_TIMER, NULL);
+        free(message);
+        look_at_lane(relay);
+        if (relay->stopping && clock_now() >= relay->stop_deadline)
+            return;
+    }
+}
+
+/* Ends the threads.  What does not end in time is left to the kernel: nothing is lost by
+ * that, a successor finds out by the marker. */
+static void finish(struct relay *relay)
+{
+    bool ended = lane_ended(relay);
+
+    ended = tick_thread_stop(relay->ticker, relay->stop_deadline) && ended;
+    ended = ended && lane_runner_end(relay->lane, relay->stop_deadline);
+    if (relay->dispatcher_stopping)
+        pthread_join(relay->dispatcher_stopper, NULL);
+    if (!ended) {
+        log_warning("stop_incomplete", LOG_TEXT("consequence", "a successor waits for the lease to expire"));
+        _exit(relay->result);
+    }
+    kafka_free(relay->kafka);
+}
+
+enum relay_exit relay_run(const struct relay_config *config)
+{
+    struct relay relay = {.config = config, .result = RELAY_EXIT_FAILED};
+    outbox_error *err = NULL;
+
+    log_info("starting", LOG_TEXT("version", PACKAGE_VERSION), LOG_TEXT("name", config->name),
+             LOG_TEXT("wake", config->wake));
+#ifdef OUTBOX_FAULT_POINTS
+    log_warning("fault_points", LOG_TEXT("note", "this build can be told to kill itself; never use it in production"));
+#endif
+    if (!start(&relay, &err)) {
+        log_error("cannot_start", LOG_TEXT("error", err ? outbox_error_message(err) : "unknown"));
+        outbox_error_free(err);
+        return RELAY_EXIT_FAILED;
+    }
+    loop(&relay);
+    finish(&relay);
+    log_info("stopped", LOG_NUMBER("exit", relay.result));
+    return relay.result;
+}
