@@ -100,10 +100,10 @@ static int insert(struct cli *cli, const struct new_endpoint *endpoint)
     pg_arg_int(&args, endpoint->timeout / 1000);
     pg_arg_int(&args, endpoint->concurrency);
     pg_arg_text(&args, flag_given(&cli->args, "schedule") ? outbox__buf_text(&endpoint->schedule) : NULL);
-    code = cli_query(
-        cli,
-        "SELECT outbox.endpoint_add($1, $2::bytea, $3, $4::text[], $5, $6, $7::integer, $8::integer, $9::interval[])",
-        &args, &result);
+    code = cli_query(cli,
+                     "SELECT outbox.endpoint_add($1, $2::bytea, $3, $4::text[], $5, $6, $7::integer, "
+                     "$8::integer, $9::interval[])",
+                     &args, &result);
     if (code == CLI_OK)
         print_added(cli, PQgetvalue(result, 0, 0), endpoint);
     PQclear(result);

@@ -78,12 +78,13 @@ int schedule_literal(const char *list, struct outbox__buf *buf, outbox_error **r
         size_t size = strcspn(list, ",");
 
         if (count > SCHEDULE_MAX)
-            return outbox__fail(reterr, OUTBOX_ELIMIT, "schedule", "--schedule: has more than %d waits", SCHEDULE_MAX);
+            return outbox__fail(reterr, OUTBOX_ELIMIT, "schedule", "--schedule: has more than %d waits",
+                                SCHEDULE_MAX);
         snprintf(word, sizeof(word), "%.*s", (int)size, list);
         if (size >= sizeof(word) || !value_duration(word, &wait) || wait < 0)
-            return outbox__fail(reterr, OUTBOX_EINVAL, "schedule",
-                                "--schedule: \"%s\" is no time; must be like 0s,5s,5m: the wait before each attempt",
-                                word);
+            return outbox__fail(
+                reterr, OUTBOX_EINVAL, "schedule",
+                "--schedule: \"%s\" is no time; must be like 0s,5s,5m: the wait before each attempt", word);
         outbox__buf_printf(buf, "%s%" PRId64 " us", count == 1 ? "{" : ",", wait);
         list += size;
         if (!*list)
