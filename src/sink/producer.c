@@ -191,16 +191,19 @@ bool producer_clean(const struct producer *producer)
 
 /* ---- errors ---- */
 
+/* A fenced producer answers later calls with whatever state that left it in. */
+static bool is_fenced(const struct producer *producer)
+{
+    return rd_kafka_fatal_error(producer->handle, NULL, 0) == RD_KAFKA_RESP_ERR__FENCED;
+}
+
 /* Takes over the error. */
 static enum sink_result fail_transaction(struct producer *producer, const char *what, rd_kafka_error_t *error,
                                          outbox_error **reterr)
 {
     enum sink_result result = sink_classify_transaction(error);
-    char fatal[256];
 
-    /* A fenced producer may answer later calls with whatever state that left it in. */
-    if (result == SINK_FAILED &&
-        rd_kafka_fatal_error(producer->handle, fatal, sizeof(fatal)) == RD_KAFKA_RESP_ERR__FENCED)
+    if (result == SINK_FAILED && is_fenced(producer))
         result = SINK_FENCED;
     if (result != SINK_AGAIN)
         producer->state = PRODUCER_BROKEN;
@@ -224,7 +227,9 @@ static enum sink_result fail_delivery(struct producer *producer, outbox_error **
     enum sink_result result = sink_classify(producer->first_failure);
     char what[128];
 
-    if (result == SINK_TIMEOUT || result == SINK_OK)
+    if (is_fenced(producer))
+        result = SINK_FENCED;
+    else if (result == SINK_TIMEOUT || result == SINK_OK)
         result = SINK_FAILED;
     producer->state = PRODUCER_BROKEN;
     snprintf(what, sizeof(what), "%zu of %zu records were not accepted", producer->failed, producer->produced);
@@ -417,8 +422,7 @@ static enum sink_result fail_produce(struct producer *producer, const struct sin
         producer->refused = (ptrdiff_t)index;
     else if (result != SINK_FENCED)
         result = SINK_FAILED;
-    if (code == RD_KAFKA_RESP_ERR__FATAL &&
-        rd_kafka_fatal_error(producer->handle, NULL, 0) == RD_KAFKA_RESP_ERR__FENCED)
+    if (is_fenced(producer))
         result = SINK_FENCED;
     snprintf(what, sizeof(what), "cannot produce to topic \"%s\"", record->topic);
     sink_report(reterr, result, &producer->client, what, rd_kafka_err2str(code));
