@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/output.h"
+#include "config/value.h"
 
 static const char *const states[] = {"pending", "sending", "delivered", "failed",
                                      "unknown", "parked",  "dead",      NULL};
@@ -88,7 +89,9 @@ static int run_list(struct cli *cli)
         return code;
     if (flag_integer(&cli->args, "limit", 1, 1000000, 50, &limit, &err) < 0)
         return cli_fail_error(err);
-    code = check_endpoint(cli, flag_text(&cli->args, "endpoint"));
+    code = check_uuid("--event", flag_text(&cli->args, "event"));
+    if (code == CLI_OK)
+        code = check_endpoint(cli, flag_text(&cli->args, "endpoint"));
     return code == CLI_OK ? list(cli, limit) : code;
 }
 
@@ -140,9 +143,12 @@ static int run_show(struct cli *cli)
 {
     struct pg_args args = PG_ARGS_INIT;
     PGresult *result = NULL;
+    int64_t id;
     int code;
 
-    pg_arg_text(&args, operand(&cli->args, 0));
+    if (!value_integer(operand(&cli->args, 0), &id))
+        return cli_fail(CLI_USAGE, "ID: must be a number, as delivery list shows it");
+    pg_arg_int(&args, id);
     code = cli_query(
         cli,
         "SELECT d.id, d.state, d.event_id, d.event_seq, d.event_type, d.key, d.tenant, d.replay,"

@@ -132,8 +132,15 @@ static int run(struct cli *cli)
     struct outbox__buf payload = OUTBOX__BUF_INIT(PAYLOAD_MAX);
     const char *content_type = NULL;
     char *headers = NULL;
+    outbox_error *err = NULL;
+    int64_t partition; /* only checked; null and 0 differ */
     int code;
 
+    if (flag_integer(&cli->args, "partition", 0, INT32_MAX, 0, &partition, &err) < 0)
+        return cli_fail_error(err);
+    code = check_uuid("--id", flag_text(&cli->args, "id"));
+    if (code != CLI_OK)
+        return code;
     if (!flag_given(&cli->args, "type"))
         return cli_fail(CLI_USAGE, "--type: is missing; name what happened, for example order_placed");
     code = read_payload(cli, &payload);

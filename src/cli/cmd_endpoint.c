@@ -1,5 +1,4 @@
 /* outboxctl endpoint: where webhooks go. */
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,26 +42,46 @@ static int find_secret(struct cli *cli, struct new_endpoint *ret, outbox_error *
     if (status == OUTBOX_OK)
         status = secret_parse(outbox__buf_text(&text), ret->secret, &ret->secret_size, reterr);
     if (text.data)
-        OPENSSL_cleanse(text.data, text.allocated);
+        explicit_bzero(text.data, text.allocated);
     outbox__buf_free(&text);
     return status;
+}
+
+static int check_url(const char *url, outbox_error **reterr)
+{
+    const char *authority;
+
+    if (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0)
+        return outbox__fail(reterr, OUTBOX_EINVAL, "url", "URL: must begin with https:// or http://");
+    authority = strstr(url, "://") + 3;
+    if (memchr(authority, '@', strcspn(authority, "/?#")))
+        return outbox__fail(reterr, OUTBOX_EINVAL, "url",
+                            "URL: must not hold a user or password; the signature proves the sender");
+    return OUTBOX_OK;
+}
+
+static int check_words(struct cli *cli, outbox_error **reterr)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+    const char *name = flag_text(&cli->args, "name");
+    const char *policy = flag_text(&cli->args, "policy");
+
+    if (name && (!name[0] || strlen(name) > 64 || strspn(name, letters) != strlen(name)))
+        return outbox__fail(reterr, OUTBOX_EINVAL, "name",
+                            "--name: must be 1 to 64 of letters, digits, \"_\", \".\" and \"-\"");
+    if (policy && strcmp(policy, "resend") != 0 && strcmp(policy, "reconcile") != 0 &&
+        strcmp(policy, "park") != 0)
+        return outbox__fail(reterr, OUTBOX_EINVAL, "policy",
+                            "--policy: must be resend, reconcile or park; is \"%.80s\"", policy);
+    return check_url(operand(&cli->args, 0), reterr);
 }
 
 static int read_new(struct cli *cli, struct new_endpoint *ret, outbox_error **reterr)
 {
     const char *types = flag_text(&cli->args, "types");
     const char *schedule = flag_text(&cli->args, "schedule");
-    const char *url = operand(&cli->args, 0);
-    size_t authority;
 
-    if (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0)
-        return outbox__fail(reterr, OUTBOX_EINVAL, "url", "URL: must begin with https:// or http://");
-    url = strstr(url, "://") + 3;
-    authority = strcspn(url, "/?#");
-    if (memchr(url, '@', authority))
-        return outbox__fail(reterr, OUTBOX_EINVAL, "url",
-                            "URL: must not hold a user or password; the signature proves the sender");
-    if (array_literal(types ? types : "*", &ret->types, reterr) < 0 ||
+    if (check_words(cli, reterr) < 0 || array_literal(types ? types : "*", &ret->types, reterr) < 0 ||
         (schedule && schedule_literal(schedule, &ret->schedule, reterr) < 0) ||
         flag_integer(&cli->args, "concurrency", 1, 1000, 16, &ret->concurrency, reterr) < 0 ||
         flag_duration(&cli->args, "timeout", MILLISECONDS(100), SECONDS(120), SECONDS(15), &ret->timeout,
@@ -82,14 +101,14 @@ static void print_added(const struct cli *cli, const char *id, const struct new_
         printf("id      %s\nsecret  %s\n", id, secret);
     if (!cli->json && !flag_given(&cli->args, "secret-file"))
         fputs("Give the secret to the receiver now: it is not shown again.\n", stderr);
-    OPENSSL_cleanse(secret, sizeof(secret));
+    explicit_bzero(secret, sizeof(secret));
 }
 
 static int insert(struct cli *cli, const struct new_endpoint *endpoint)
 {
     struct pg_args args = PG_ARGS_INIT;
     PGresult *result = NULL;
-    int code;
+    outbox_error *err = NULL;
 
     pg_arg_text(&args, operand(&cli->args, 0));
     pg_arg_bytes(&args, endpoint->secret, endpoint->secret_size);
@@ -100,14 +119,18 @@ static int insert(struct cli *cli, const struct new_endpoint *endpoint)
     pg_arg_int(&args, endpoint->timeout / 1000);
     pg_arg_int(&args, endpoint->concurrency);
     pg_arg_text(&args, flag_given(&cli->args, "schedule") ? outbox__buf_text(&endpoint->schedule) : NULL);
-    code = cli_query(cli,
-                     "SELECT outbox.endpoint_add($1, $2::bytea, $3, $4::text[], $5, $6, $7::integer, "
-                     "$8::integer, $9::interval[])",
-                     &args, &result);
-    if (code == CLI_OK)
+    if (pg_exec(cli->pg,
+                "SELECT outbox.endpoint_add($1, $2::bytea, $3, $4::text[], $5, $6, $7::integer, $8::integer,"
+                " $9::interval[])",
+                &args, 0, clock_now() + cli->timeout, &result, &err) == OUTBOX_OK) {
         print_added(cli, PQgetvalue(result, 0, 0), endpoint);
-    PQclear(result);
-    return code;
+        PQclear(result);
+        return CLI_OK;
+    }
+    if (strcmp(outbox_error_sqlstate(err), "23505") != 0)
+        return cli_fail_error(err);
+    outbox_error_free(err);
+    return cli_fail(CLI_REFUSED, "--name: there is an endpoint %s already", flag_text(&cli->args, "name"));
 }
 
 static int run_add(struct cli *cli)
@@ -116,7 +139,7 @@ static int run_add(struct cli *cli)
     outbox_error *err = NULL;
     int code = read_new(cli, &endpoint, &err) < 0 ? cli_fail_error(err) : insert(cli, &endpoint);
 
-    OPENSSL_cleanse(endpoint.secret, sizeof(endpoint.secret));
+    explicit_bzero(endpoint.secret, sizeof(endpoint.secret));
     outbox__buf_free(&endpoint.types);
     outbox__buf_free(&endpoint.schedule);
     return code;

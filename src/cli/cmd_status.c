@@ -68,7 +68,8 @@ static const char deliveries_sql[] =
 /* schema_version, of which the last is known to this program, is checked elsewhere. */
 static const char summary_sql[] =
     "SELECT (SELECT max(version) FROM outbox.migration) AS schema_version, m.incarnation, m.lane_map,"
-    "       t.id AS last_tick, t.at AS last_tick_at, s.last_value AS last_seq,"
+    "       t.id AS last_tick, t.at AS last_tick_at, CASE WHEN s.is_called THEN s.last_value ELSE "
+    "s.last_value - 1 END AS last_seq,"
     "       (SELECT count(*) FROM outbox.event_partition p WHERE p.low > s.last_value AND p.state = "
     "'attached')"
     "       AS partitions_ahead,"

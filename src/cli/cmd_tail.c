@@ -40,7 +40,7 @@ struct tail {
 };
 
 static const char page_sql[] =
-    "SELECT e.seq, shown AS shown, e.id, e.type, e.topic, e.key, e.partition, e.tenant, e.headers, "
+    "SELECT e.seq, shown, e.id, e.type, e.topic, e.key, e.partition, e.tenant, e.headers, "
     "e.content_type,"
     "       CASE WHEN shown THEN e.payload END AS payload, e.traceparent, e.tracestate, e.occurred_at"
     "  FROM outbox.batch_rows(ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)), "
@@ -216,8 +216,14 @@ static int follow(struct tail *tail, mono_us interval, bool stay)
         }
         free(tail->from.snapshot);
         tail->from = to;
+        code = cli_end_reading(tail->cli);
+        if (code != CLI_OK)
+            return code;
         if (pg_wait(tail->cli->pg, -1, clock_now() + interval) == PG_WAIT_LOST)
             return cli_fail(CLI_CONNECT, "the connection is lost");
+        code = cli_begin_reading(tail->cli);
+        if (code != CLI_OK)
+            return code;
     }
 }
 

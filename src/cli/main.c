@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/uuid.h"
 #include "cli/cli.h"
 #include "config/nearest.h"
 
@@ -101,6 +102,26 @@ int cli_query(struct cli *cli, const char *sql, const struct pg_args *args, PGre
     return CLI_OK;
 }
 
+/* A setting of the session would stay behind in a pooler's connection. */
+int cli_begin_reading(struct cli *cli)
+{
+    return cli_query(cli, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", NULL, NULL);
+}
+
+int cli_end_reading(struct cli *cli)
+{
+    return cli_query(cli, "COMMIT", NULL, NULL);
+}
+
+int check_uuid(const char *what, const char *text)
+{
+    struct outbox__uuid uuid;
+
+    if (!text || outbox__uuid_parse(text, &uuid))
+        return CLI_OK;
+    return cli_fail(CLI_USAGE, "%s: must be a UUID; is \"%.80s\"", what, text);
+}
+
 static void print_flags(FILE *out, const char *title, const struct flag_spec *flags)
 {
     fprintf(out, "\n%s\n", title);
@@ -164,6 +185,7 @@ static const struct command *find_command(int count, char *const words[], int *r
 static int fail_command(int count, char *const words[])
 {
     char name[64];
+    char groups[COMMANDS][32];
     struct nearest nearest = NEAREST_INIT(name);
     size_t size = strlen(words[0]);
 
@@ -179,9 +201,13 @@ static int fail_command(int count, char *const words[])
     for (size_t i = 0; i < COMMANDS; i++)
         nearest_try(&nearest, commands[i]->name);
     if (!nearest.name) {
+        /* "endpiont": the first words of the commands */
         snprintf(name, sizeof(name), "%s", words[0]);
-        for (size_t i = 0; i < COMMANDS; i++)
-            nearest_try(&nearest, commands[i]->name);
+        for (size_t i = 0; i < COMMANDS; i++) {
+            snprintf(groups[i], sizeof(groups[i]), "%.*s", (int)strcspn(commands[i]->name, " "),
+                     commands[i]->name);
+            nearest_try(&nearest, groups[i]);
+        }
     }
     if (nearest.name)
         return cli_fail(CLI_USAGE, "there is no command %s; did you mean %s?", words[0], nearest.name);
@@ -236,10 +262,7 @@ static int connect_database(struct cli *cli)
     cli->pg = pg_open(&settings, &err);
     if (!cli->pg)
         return cli_fail_error(err);
-    if (!cli->command->changes &&
-        pg_run(cli->pg, "SET default_transaction_read_only = on", clock_now() + cli->timeout, &err) < 0)
-        return cli_fail_error(err);
-    return CLI_OK;
+    return cli->command->changes ? CLI_OK : cli_begin_reading(cli);
 }
 
 static int run_command(struct cli *cli, int count, char *const words[])

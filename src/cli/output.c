@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/utf8.h"
 
 /* Types of PostgreSQL, by their fixed oids. */
@@ -115,6 +116,7 @@ static int width(const char *text)
 void table_print(const struct table *table, FILE *out)
 {
     int *widths = must(calloc((size_t)table->columns, sizeof(int)));
+    int gap = 0; /* blanks that are due before the next text: none end a line */
 
     for (size_t i = 0; i < table->cells; i++) {
         int column = (int)(i % (size_t)table->columns);
@@ -126,12 +128,20 @@ void table_print(const struct table *table, FILE *out)
     for (size_t i = 0; i < table->cells; i++) {
         int column = (int)(i % (size_t)table->columns);
         int padding = widths[column] - width(table->text[i]);
-        bool last = column == table->columns - 1;
 
-        if (table->right[column])
-            fprintf(out, "%*s%s%s", padding, "", table->text[i], last ? "\n" : "  ");
-        else
-            fprintf(out, "%s%*s%s", table->text[i], last ? 0 : padding, "", last ? "\n" : "  ");
+        if (table->right[column]) {
+            gap += padding;
+            padding = 0;
+        }
+        if (table->text[i][0]) {
+            fprintf(out, "%*s%s", gap, "", table->text[i]);
+            gap = 0;
+        }
+        gap += padding + 2;
+        if (column == table->columns - 1) {
+            fputc('\n', out);
+            gap = 0;
+        }
     }
     free(widths);
 }
@@ -250,14 +260,37 @@ static bool is_number(Oid type)
            type == NUMERIC;
 }
 
-/* What people see of a value. */
-static const char *shown(const PGresult *result, int row, int column)
+/* What people see of a value, for the caller to free. */
+static char *shown(const PGresult *result, int row, int column)
 {
     const char *text = PQgetvalue(result, row, column);
+    struct outbox__buf list = OUTBOX__BUF_INIT(1 << 20);
+    json_t *array, *item;
+    size_t i;
 
-    if (PQftype(result, column) == BOOL && !PQgetisnull(result, row, column))
-        return text[0] == 't' ? "yes" : "no";
-    return text;
+    if (PQgetisnull(result, row, column))
+        return must(strdup(""));
+    if (PQftype(result, column) == BOOL)
+        return must(strdup(text[0] == 't' ? "yes" : "no"));
+    if (PQftype(result, column) != TEXT_ARRAY)
+        return must(strdup(text));
+    array = json_text_array(text);
+    json_array_foreach(array, i, item)
+    {
+        outbox__buf_puts(&list, i > 0 ? "," : "");
+        outbox__buf_puts(&list, json_string_value(item));
+    }
+    json_decref(array);
+    outbox__buf_puts(&list, "");
+    return must(list.failed || !list.data ? strdup(text) : list.data);
+}
+
+static void result_cell(struct table *table, const PGresult *result, int row, int column)
+{
+    char *text = shown(result, row, column);
+
+    table_cell(table, text);
+    free(text);
 }
 
 void print_rows(FILE *out, const PGresult *result, const char *nothing)
@@ -277,7 +310,7 @@ void print_rows(FILE *out, const PGresult *result, const char *nothing)
     }
     for (int row = 0; row < PQntuples(result); row++) {
         for (int column = 0; column < columns; column++)
-            table_cell(table, shown(result, row, column));
+            result_cell(table, result, row, column);
     }
     table_print(table, out);
     table_free(table);
@@ -289,7 +322,7 @@ void print_record(FILE *out, const PGresult *result, int row)
 
     for (int column = 0; column < PQnfields(result); column++) {
         table_cell(table, PQfname(result, column));
-        table_cell(table, shown(result, row, column));
+        result_cell(table, result, row, column);
     }
     table_print(table, out);
     table_free(table);
@@ -297,7 +330,7 @@ void print_record(FILE *out, const PGresult *result, int row)
 
 void print_json(FILE *out, json_t *value)
 {
-    if (json_dumpf(value, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0)
+    if (json_dumpf(value, out, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) == 0)
         fputc('\n', out);
     json_decref(value);
 }

@@ -154,10 +154,11 @@ static rd_kafka_event_t *describe(struct progress *progress, int timeout_ms)
 }
 
 /* With any other policy the broker deletes positions after a while.  Not being allowed
- * to ask is no reason to stop. */
+ * to ask is no reason to stop, nor is a broker that does not know the question (librdkafka's
+ * mock cluster says nothing at all): a quarter of the time is left to wait for it. */
 static enum sink_result check_policy(struct progress *progress, mono_us deadline, outbox_error **reterr)
 {
-    int left = clock_until_ms(deadline);
+    int left = clock_until_ms(deadline) / 4;
     rd_kafka_event_t *event = describe(progress, left > 0 ? left : 1);
     const char *policy = event && !rd_kafka_event_error(event) ? policy_of(event) : NULL;
     enum sink_result result = SINK_OK;
@@ -320,25 +321,50 @@ static enum sink_result read_range(struct reading *reading, int64_t begin, int64
     return result;
 }
 
+/* How long a partition that was just created may be unknown to its broker. */
+#define SETTLING SECONDS(1)
+
+/* The partition's bounds; the end as read_committed sees it: the last stable offset. */
+static enum sink_result query_bounds(struct reading *reading, mono_us deadline, int64_t *ret_low,
+                                     int64_t *ret_end, outbox_error **reterr)
+{
+    struct progress *progress = reading->progress;
+    mono_us settled = clock_now() + SETTLING;
+    const char *reason = "no answer from the cluster";
+
+    for (;;) {
+        int left = clock_until_ms(deadline);
+        rd_kafka_resp_err_t code;
+        enum sink_result result;
+
+        if (left == 0)
+            return fail_reading(reading, RD_KAFKA_RESP_ERR__TIMED_OUT, reason, reterr);
+        code = rd_kafka_query_watermark_offsets(progress->handle, progress->topic, reading->lane, ret_low,
+                                                ret_end, left);
+        if (!code)
+            return SINK_OK;
+        result = sink_classify(code);
+        reason = rd_kafka_err2str(code);
+        if (result == SINK_REFUSED || (result == SINK_TOPIC_MISSING && clock_now() > settled))
+            return fail_reading(reading, code, reason, reterr);
+        rd_kafka_poll(progress->handle, 20);
+    }
+}
+
 /* From the end backwards in growing steps: the last marker is nearly always near. */
 static enum sink_result read_back(struct reading *reading, mono_us deadline, outbox_error **reterr)
 {
-    struct progress *progress = reading->progress;
     int64_t low = 0, end = 0;
-    int left = clock_until_ms(deadline);
-    /* The end as read_committed sees it: the last stable offset. */
-    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(progress->handle, progress->topic, reading->lane,
-                                                                &low, &end, left > 0 ? left : 1);
+    enum sink_result result = query_bounds(reading, deadline, &low, &end, reterr);
 
-    if (code)
-        return fail_reading(reading, code, rd_kafka_err2str(code), reterr);
-    for (int64_t step = 64;; step *= 16) {
+    for (int64_t step = 64; result == SINK_OK; step *= 16) {
         int64_t begin = end - low > step ? end - step : low;
-        enum sink_result result = read_range(reading, begin, end, deadline, reterr);
 
-        if (result != SINK_OK || reading->answer.found || begin == low)
-            return result;
+        result = read_range(reading, begin, end, deadline, reterr);
+        if (reading->answer.found || begin == low)
+            break;
     }
+    return result;
 }
 
 enum sink_result progress_read(struct progress *progress, const uint8_t incarnation[16], int map, int lane,

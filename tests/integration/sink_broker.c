@@ -36,14 +36,19 @@ static mono_us soon(void)
     return clock_now() + CALL_TIME;
 }
 
-static void expect(enum sink_result got, enum sink_result wanted, outbox_error *error)
+/* reterr: NULL if an error of an earlier call may still be in it. */
+static void expect(enum sink_result got, enum sink_result wanted, outbox_error **reterr)
 {
+    outbox_error *error = reterr ? *reterr : NULL;
+
     if (got != wanted) {
         print_message("# %s instead of %s: %s\n", sink_result_name(got), sink_result_name(wanted),
                       error ? outbox_error_message(error) : "no message");
         fail();
     }
     outbox_error_free(error);
+    if (reterr)
+        *reterr = NULL;
 }
 
 static struct kafka *make_kafka(const struct world *world, bool create, const char *name, const char *value)
@@ -72,7 +77,7 @@ static void ensure_progress(struct kafka *kafka)
     struct progress *progress = progress_open(kafka, &error);
 
     assert_non_null(progress);
-    expect(progress_ensure(progress, 2, soon(), &error), SINK_OK, error);
+    expect(progress_ensure(progress, 2, soon(), &error), SINK_OK, &error);
     progress_close(progress);
 }
 
@@ -111,7 +116,7 @@ static struct producer *open_producer_with(struct kafka *kafka, const char *id)
     do
         result = producer_init(producer, clock_now() + SECONDS(1), &error);
     while (result == SINK_AGAIN && clock_now() < end);
-    expect(result, SINK_OK, result == SINK_OK ? NULL : error);
+    expect(result, SINK_OK, result == SINK_OK ? NULL : &error);
     return producer;
 }
 
@@ -167,7 +172,7 @@ static void publish(struct producer *producer, const struct sink_record *records
 {
     outbox_error *error = NULL;
 
-    expect(try_publish(producer, records, count, seq, &error), SINK_OK, error);
+    expect(try_publish(producer, records, count, seq, &error), SINK_OK, &error);
 }
 
 static void publish_and_commit(struct producer *producer, const struct sink_record *records, size_t count,
@@ -178,7 +183,7 @@ static void publish_and_commit(struct producer *producer, const struct sink_reco
 
     publish(producer, records, count, seq);
     result = commit(producer, &error);
-    expect(result, SINK_OK, result == SINK_OK ? NULL : error);
+    expect(result, SINK_OK, result == SINK_OK ? NULL : &error);
 }
 
 /* What topic-dump says, one object per record. */
@@ -254,7 +259,7 @@ static struct progress_answer read_progress(struct kafka *kafka, int incarnation
 
     assert_non_null(progress);
     memset(bytes, incarnation, sizeof(bytes));
-    expect(progress_read(progress, bytes, 1, 0, soon(), &answer, &error), SINK_OK, error);
+    expect(progress_read(progress, bytes, 1, 0, soon(), &answer, &error), SINK_OK, &error);
     progress_close(progress);
     return answer;
 }
@@ -338,7 +343,7 @@ static void zombie_is_fenced_in_the_open_transaction(void **state)
     publish(zombie, &stale, 1, 1);
     await_on_broker(world->topic, 1);
     successor = open_producer(world);
-    expect(commit(zombie, &error), SINK_FENCED, error);
+    expect(commit(zombie, &error), SINK_FENCED, &error);
     assert_false(producer_clean(zombie));
     publish_and_commit(successor, &fresh, 1, 2);
     close_producer(zombie);
@@ -364,10 +369,10 @@ static void zombie_is_fenced_at_its_next_transaction(void **state)
     result = try_publish(zombie, &record, 1, 2, &error);
     if (result == SINK_OK)
         result = commit(zombie, &error);
-    expect(result, SINK_FENCED, error);
+    expect(result, SINK_FENCED, &error);
     /* And nothing more can be done with it. */
     error = NULL;
-    expect(try_publish(zombie, &record, 1, 3, &error), SINK_FAILED, error);
+    expect(try_publish(zombie, &record, 1, 3, &error), SINK_FAILED, &error);
     close_producer(zombie);
     close_producer(successor);
     assert_int_equal(count_records("read_committed", world->topic), 1);
@@ -480,7 +485,7 @@ static void progress_deadline_is_not_none(void **state)
     struct progress *progress = progress_open(world->kafka, &error);
     const uint8_t incarnation[16] = {1};
 
-    expect(progress_read(progress, incarnation, 1, 0, clock_now(), &answer, &error), SINK_TIMEOUT, error);
+    expect(progress_read(progress, incarnation, 1, 0, clock_now(), &answer, &error), SINK_TIMEOUT, &error);
     assert_true(answer.found); /* untouched */
     progress_close(progress);
 }
@@ -497,9 +502,9 @@ static void progress_without_its_topic_is_not_none(void **state)
     snprintf(other.prefix, sizeof(other.prefix), "sinktest-%016" PRIx64, random_u64());
     other.kafka = make_kafka(&other, false, NULL, NULL);
     progress = progress_open(other.kafka, &error);
-    expect(progress_read(progress, incarnation, 1, 0, soon(), &answer, &error), SINK_TOPIC_MISSING, error);
+    expect(progress_read(progress, incarnation, 1, 0, soon(), &answer, &error), SINK_TOPIC_MISSING, &error);
     error = NULL;
-    expect(progress_ensure(progress, 1, soon(), &error), SINK_TOPIC_MISSING, error);
+    expect(progress_ensure(progress, 1, soon(), &error), SINK_TOPIC_MISSING, &error);
     progress_close(progress);
     kafka_free(other.kafka);
 }
@@ -517,7 +522,7 @@ static void make_topic(const struct world *world, const char *name, int partitio
     struct topics *topics = topics_open(world->kafka, &error);
 
     assert_non_null(topics);
-    expect(topics_create(topics, &wish, soon(), &error), SINK_OK, error);
+    expect(topics_create(topics, &wish, soon(), &error), SINK_OK, &error);
     assert_int_equal(topics_partitions(topics, name), partitions);
     topics_close(topics);
 }
@@ -668,7 +673,7 @@ static void names_that_kafka_forbids_are_refused(void **state)
     struct producer *producer = open_producer(world);
     outbox_error *error = NULL;
 
-    expect(try_publish(producer, records, 2, 1, &error), SINK_REFUSED, error);
+    expect(try_publish(producer, records, 2, 1, &error), SINK_REFUSED, &error);
     assert_int_equal(producer_refused(producer), 1);
     assert_true(producer_clean(producer));
     publish_and_commit(producer, records, 1, 1);
@@ -734,7 +739,7 @@ static void record_that_the_broker_refuses_ends_the_transaction(void **state)
     result = try_publish(producer, records, 2, 1, &error);
     if (result == SINK_OK)
         result = commit(producer, &error);
-    expect(result, SINK_REFUSED, error);
+    expect(result, SINK_REFUSED, &error);
     assert_false(producer_clean(producer));
     close_producer(producer);
     producer = open_producer(world);

@@ -94,21 +94,35 @@ static rd_kafka_t *connect_to(const char *bootstrap, const char *isolation)
 
 /* ---- which partitions ---- */
 
+/* For read_committed the end is the last stable offset.  A partition that was just
+ * created, or whose leader changes, is asked again. */
+static void query_bounds(struct dump *dump, struct part *part)
+{
+    const char *name = rd_kafka_topic_name(part->topic);
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+    do {
+        int left = clock_until_ms(dump->deadline);
+
+        if (left == 0)
+            die("end of %s [%" PRId32 "]: %s", name, part->number, rd_kafka_err2str(code));
+        if (code)
+            rd_kafka_poll(dump->handle, left < 20 ? left : 20);
+        code = rd_kafka_query_watermark_offsets(dump->handle, name, part->number, &part->begin, &part->end,
+                                                left);
+    } while (code);
+}
+
 static void add_part(struct dump *dump, rd_kafka_topic_t *topic, int32_t number)
 {
     struct part *part;
-    rd_kafka_resp_err_t code;
 
     dump->parts = realloc(dump->parts, (dump->count + 1) * sizeof(*dump->parts));
     if (!dump->parts)
         die("out of memory");
     part = &dump->parts[dump->count++];
     *part = (struct part){.topic = topic, .number = number};
-    /* For read_committed the end is the last stable offset. */
-    code = rd_kafka_query_watermark_offsets(dump->handle, rd_kafka_topic_name(topic), number, &part->begin,
-                                            &part->end, left_ms(dump));
-    if (code)
-        die("end of %s [%" PRId32 "]: %s", rd_kafka_topic_name(topic), number, rd_kafka_err2str(code));
+    query_bounds(dump, part);
 }
 
 static void add_topic(struct dump *dump, const struct rd_kafka_metadata_topic *found)
