@@ -157,12 +157,15 @@ END $$;
 -- Function:  outbox.delivery_claim(worker, endpoints, slots, lease)
 -- Marks due deliveries as being sent and hands them over: for each endpoint at most
 -- its number of slots, oldest first.  The caller must commit before the first byte.
+-- Look-ups by index only: the planner cannot know how few rows there are, and would
+-- rather hash all events.
 CREATE FUNCTION outbox.delivery_claim(p_worker text, p_endpoints uuid[], p_slots integer[], p_lease interval)
 RETURNS TABLE (delivery bigint, token bigint, send integer, attempts integer, endpoint uuid, created_at timestamptz,
                event_id uuid, event_type text, content_type text, payload bytea, headers jsonb,
                traceparent text, tracestate text, replay integer)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -201,7 +204,8 @@ CREATE FUNCTION outbox.delivery_finish(
     p_first_byte_us bigint[], p_total_us bigint[], p_response text[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(outbox.lock_class(), 5);
