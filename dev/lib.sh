@@ -102,7 +102,8 @@ owner_is_gone() { # OWNER
 # line; a pid from a file may meanwhile be another program's.
 is_process() {
     [ -n "${1:-}" ] && [ -r "/proc/$1/cmdline" ] || return 1
-    tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$2"
+    # it may end between the two looks
+    { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null | grep -qF -- "$2"
 }
 
 # end_process PID WORD SIGNAL SECONDS: KILL when the signal did not help in time.

@@ -15,9 +15,15 @@
 # shellcheck source=dev/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-# The guard is for the case that no trap runs (kill -9).
 stack_start() {
     [ $# -gt 0 ] || set -- pg15 kafka
+    stack_init
+    stack_start_servers "$@"
+}
+
+# Everything but the servers. The guard is for the case that no trap runs
+# (kill -9).
+stack_init() {
     STACK_DIR=$(mktemp -d /tmp/outbox-stack.XXXXXX)
     # the server's user must come through, not look around
     chmod 711 "$STACK_DIR"
@@ -26,7 +32,6 @@ stack_start() {
     trap 'exit 129' HUP
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    stack_start_servers "$@"
 }
 
 stack_start_servers() {

@@ -52,7 +52,7 @@ check_names() { # MIGRATION...
 
 # Makes C string literals of text, one per line.
 literals() { # FILE
-    awk '{ gsub(/\\/, "\\\\"); gsub(/"/, "\\\""); gsub(/\t/, "\\t"); printf "    \"%s\\n\"\n", $0 }' "$1"
+    sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$/\\n"/' "$1"
 }
 
 emit_c() { # BEGIN BOOTSTRAP MIGRATION...

@@ -24,6 +24,6 @@ include %D%/core/local.mk
 include %D%/source/local.mk
 include %D%/sink/local.mk
 include %D%/webhook/local.mk
-# include %D%/relay/local.mk
+include %D%/relay/local.mk
 include %D%/cli/local.mk
 endif

@@ -15,7 +15,7 @@ CREATE TABLE outbox.endpoint (
     concurrency     integer NOT NULL DEFAULT 16 CHECK (concurrency BETWEEN 1 AND 1000),
     rate_per_second double precision CHECK (rate_per_second > 0),
     ordered         boolean NOT NULL DEFAULT false,
-    schedule        interval[] CHECK (array_length(schedule, 1) >= 1),  -- null: the default one
+    schedule        interval[] CHECK (array_length(schedule, 1) >= 1),  -- the wait before each attempt; null: the default
     max_age         interval NOT NULL DEFAULT '4 days',
     created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     removed_at      timestamptz        -- removed endpoints stay for their history
@@ -141,8 +141,8 @@ BEGIN
     IF NOT lane_acknowledge.accepted OR lane_acknowledge.endpoints = 0 THEN
         RETURN;
     END IF;
-    INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, tenant, key)
-    SELECT e.seq, e.id, e.type, p.id, e.tenant, e.key
+    INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, tenant, key, next_at)
+    SELECT e.seq, e.id, e.type, p.id, e.tenant, e.key, clock_timestamp() + coalesce(p.schedule[1], '0')
       FROM outbox.lane_interval(p_old_from, p_old_to, p_old_seq, p_from, p_to, p_seq,
                                 n.bucket_low, n.bucket_high) AS e
       JOIN outbox.endpoint AS p
@@ -154,41 +154,58 @@ BEGIN
     GET DIAGNOSTICS deliveries = ROW_COUNT;
 END $$;
 
--- Function:  outbox.delivery_claim(worker, endpoints, slots, lease)
+-- Function:  outbox.delivery_claim(worker, endpoints, slots, limit, margin)
 -- Marks due deliveries as being sent and hands them over: for each endpoint at most
--- its number of slots, oldest first.  The caller must commit before the first byte.
--- Look-ups by index only: the planner cannot know how few rows there are, and would
--- rather hash all events.
-CREATE FUNCTION outbox.delivery_claim(p_worker text, p_endpoints uuid[], p_slots integer[], p_lease interval)
-RETURNS TABLE (delivery bigint, token bigint, send integer, attempts integer, endpoint uuid, created_at timestamptz,
-               event_id uuid, event_type text, content_type text, payload bytea, headers jsonb,
-               traceparent text, tracestate text, replay integer)
+-- its number of slots, oldest first; at most limit in all, and the endpoints named
+-- first come first.  A claim outlives its endpoint's timeout by margin.  The caller
+-- must commit before the first byte.  Look-ups by index only: the planner cannot
+-- know how few rows there are, and would rather hash all events.
+-- Returns:   what there is to send; present is false if the event is gone
+CREATE FUNCTION outbox.delivery_claim(
+    p_worker text, p_endpoints uuid[], p_slots integer[], p_limit integer, p_margin interval)
+RETURNS TABLE (delivery bigint, token bigint, send integer, attempts integer, age_us bigint, replay integer,
+               present boolean, endpoint uuid, event_id uuid, event_type text, content_type text, payload bytea,
+               headers text, traceparent text, tracestate text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
+    -- statement_timestamp(), not clock_timestamp(): only a stable function can be a
+    -- condition of the index, and without it all that is not due yet would be read.
     WITH due AS MATERIALIZED (
-        SELECT d.id FROM unnest(p_endpoints, p_slots) AS s(endpoint, slots)
+        SELECT d.id, s.timeout_ms
+          FROM (SELECT u.endpoint, u.slots, p.timeout_ms
+                  FROM unnest(p_endpoints, p_slots) WITH ORDINALITY AS u(endpoint, slots, n)
+                  JOIN outbox.endpoint p ON p.id = u.endpoint AND p.enabled AND p.removed_at IS NULL
+                 ORDER BY u.n) AS s
          CROSS JOIN LATERAL (
                SELECT d.id FROM outbox.delivery d
                 WHERE d.endpoint = s.endpoint AND d.state IN ('pending', 'failed')
-                  AND d.next_at <= clock_timestamp()
+                  AND d.next_at <= statement_timestamp()
                 ORDER BY d.next_at, d.id LIMIT s.slots FOR UPDATE SKIP LOCKED) AS d
+         LIMIT p_limit
     ), claimed AS (
         UPDATE outbox.delivery d
            SET state = 'sending', token = nextval('outbox.delivery_token'), sends = d.sends + 1, worker = p_worker,
-               claimed_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
+               claimed_at = clock_timestamp(),
+               lease_until = clock_timestamp() + due.timeout_ms * interval '1 ms' + p_margin
           FROM due WHERE d.id = due.id
         RETURNING d.*
     )
-    SELECT c.id, c.token, c.sends, c.attempts, c.endpoint, c.created_at, c.event_id, c.event_type,
-           coalesce(e.content_type, k.content_type), coalesce(e.payload, k.payload), coalesce(e.headers, k.headers),
-           coalesce(e.traceparent, k.traceparent), coalesce(e.tracestate, k.tracestate), c.replay
+    -- LATERAL with LIMIT: one look into an index each, never a scan of the log.
+    SELECT c.id, c.token, c.sends, c.attempts,
+           (extract(epoch FROM clock_timestamp() - c.created_at) * 1000000)::bigint, c.replay,
+           e.seq IS NOT NULL OR k.seq IS NOT NULL, c.endpoint, c.event_id, c.event_type,
+           coalesce(e.content_type, k.content_type), coalesce(e.payload, k.payload),
+           (SELECT string_agg(h.key || ': ' || h.value, E'\n')
+              FROM jsonb_each_text(coalesce(e.headers, k.headers)) AS h),
+           coalesce(e.traceparent, k.traceparent), coalesce(e.tracestate, k.tracestate)
       FROM claimed c
-      LEFT JOIN outbox.event e ON e.seq = c.event_seq
-      LEFT JOIN outbox.kept_event k ON k.seq = c.event_seq AND e.seq IS NULL
+      LEFT JOIN LATERAL (SELECT * FROM outbox.event e WHERE e.seq = c.event_seq LIMIT 1) AS e ON true
+      LEFT JOIN LATERAL (SELECT * FROM outbox.kept_event k
+                          WHERE k.seq = c.event_seq AND e.seq IS NULL LIMIT 1) AS k ON true
      ORDER BY c.event_seq;
 END $$;
 
@@ -238,13 +255,15 @@ BEGIN
     SELECT f.id FROM finished f;
 END $$;
 
--- Function:  outbox.delivery_recover(worker)
+-- Function:  outbox.delivery_recover(worker, held)
 -- Deliveries whose sender vanished (its lease is over) or, with worker, those that an
 -- earlier process of that name left behind: whether they were sent is unknown.  The
--- endpoint's policy decides: resend tries again at once, the others park.
+-- endpoint's policy decides: resend tries again at once, the others park.  held: tokens
+-- under which the caller itself is still sending or has a result to record.
 -- Returns:   how many
-CREATE FUNCTION outbox.delivery_recover(p_worker text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outbox.delivery_recover(p_worker text DEFAULT NULL, p_held bigint[] DEFAULT '{}') RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
 DECLARE
     recovered bigint;
@@ -253,6 +272,7 @@ BEGIN
     WITH lost AS (
         SELECT d.id, d.token, p.policy, p.removed_at FROM outbox.delivery d JOIN outbox.endpoint p ON p.id = d.endpoint
          WHERE d.state = 'sending' AND (d.lease_until < clock_timestamp() OR d.worker = p_worker)
+           AND d.token <> ALL (p_held)
            FOR UPDATE OF d SKIP LOCKED
     ), moved AS (
         UPDATE outbox.delivery d

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 struct outbox_error {
     int code;
     char field[32];
@@ -14,6 +16,22 @@ struct outbox_error {
 
 /* What is reported when there is no memory for a report. */
 static struct outbox_error no_memory = {OUTBOX_ENOMEM, "", "", "out of memory"};
+
+/* One line of UTF-8 for people: what a server said may hold anything. */
+static void tidy(char *message, size_t room)
+{
+    size_t size = strlen(message);
+
+    for (size_t i = 0; i < size; i++) {
+        if (outbox__has_control(message + i, 1))
+            message[i] = ' ';
+    }
+    if (size + 1 < room)
+        return;
+    /* Cut off, maybe inside a character, which has at most four bytes. */
+    for (int i = 0; i < 3 && size > 0 && !outbox__utf8_valid(message, size); i++)
+        message[--size] = '\0';
+}
 
 static void set_error(outbox_error **reterr, int code, const char *field, const char *sqlstate,
                       const char *format, va_list args) __attribute__((format(printf, 5, 0)));
@@ -35,6 +53,7 @@ static void set_error(outbox_error **reterr, int code, const char *field, const 
     snprintf(err->field, sizeof(err->field), "%s", field ? field : "");
     snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", sqlstate ? sqlstate : "");
     vsnprintf(err->message, sizeof(err->message), format, args);
+    tidy(err->message, sizeof(err->message));
     *reterr = err;
 }
 

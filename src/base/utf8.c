@@ -53,6 +53,17 @@ bool outbox__utf8_valid(const char *text, size_t size)
     return true;
 }
 
+size_t outbox__utf8_length(const char *text, size_t size)
+{
+    size_t length = 0;
+
+    for (size_t i = 0; i < size; i++) {
+        if (((unsigned char)text[i] & 0xc0) != 0x80)
+            length++;
+    }
+    return length;
+}
+
 bool outbox__has_control(const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {

@@ -8,6 +8,9 @@
  * zero byte, which PostgreSQL's text cannot hold? */
 bool outbox__utf8_valid(const char *text, size_t size);
 
+/* The number of characters (code points); text must be valid. */
+size_t outbox__utf8_length(const char *text, size_t size);
+
 /* Has it a control character (below 0x20, or 0x7f)? */
 bool outbox__has_control(const char *text, size_t size);
 

@@ -1,1 +1,28 @@
-# cli
+bin_PROGRAMS += outboxctl
+noinst_LTLIBRARIES += libcli.la
+libcli_la_SOURCES = \
+    %D%/flags.c %D%/flags.h \
+    %D%/input.c %D%/input.h \
+    %D%/migrations.h \
+    %D%/output.c %D%/output.h
+nodist_libcli_la_SOURCES = %D%/migrations.c
+libcli_la_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(JANSSON_CFLAGS)
+
+outboxctl_SOURCES = \
+    %D%/cli.h \
+    %D%/cmd_delivery.c \
+    %D%/cmd_emit.c \
+    %D%/cmd_endpoint.c \
+    %D%/cmd_migrate.c \
+    %D%/cmd_route.c \
+    %D%/cmd_status.c \
+    %D%/cmd_tail.c \
+    %D%/main.c
+outboxctl_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(JANSSON_CFLAGS)
+outboxctl_LDADD = libcli.la libconfig.la libpgconn.la libruntime.la libbase.la \
+    $(LIBPQ_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(CRYPTO_LIBS)
+
+CLEANFILES += %D%/migrations.c
+%D%/migrations.c: $(outbox_sql_first) $(outbox_migrations) sql/embed.sh
+	$(AM_V_GEN)$(MKDIR_P) %D% && rm -f $@ && \
+	($(outbox_embed) c $(outbox_sql_first) $(outbox_migrations)) >$@.tmp && mv $@.tmp $@

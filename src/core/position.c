@@ -26,14 +26,27 @@ static enum position_order compare_in_batch(const struct position *a, const stru
     return b->done ? POSITION_BEFORE : POSITION_AFTER;
 }
 
+/* The batch before the first: it begins and ends at the first tick. */
+static bool is_start(const struct position *position)
+{
+    return same_tick(&position->from, &position->to);
+}
+
+static bool begins_earlier(const struct position *a, const struct position *b)
+{
+    if (a->from.id != b->from.id)
+        return a->from.id < b->from.id;
+    return is_start(a);
+}
+
 enum position_order position_compare(const struct position *a, const struct position *b)
 {
-    const struct position *earlier = a->from.id < b->from.id ? a : b;
+    const struct position *earlier = begins_earlier(a, b) ? a : b;
     const struct position *later = earlier == a ? b : a;
 
     if (position_same_batch(a, b))
         return compare_in_batch(a, b);
-    if (a->from.id == b->from.id)
+    if (a->from.id == b->from.id && !is_start(earlier))
         return POSITION_CONFLICT;
     /* A lane finishes a batch before it begins the next, and begins where that ended. */
     if (later->from.id < earlier->to.id)

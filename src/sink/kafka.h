@@ -34,7 +34,7 @@ struct kafka;
 /* Copies the settings and checks them, property by property, and the librdkafka that
  * is loaded.  Does not connect.  NULL on failure. */
 struct kafka *kafka_new(const struct kafka_settings *settings, outbox_error **reterr);
-/* All clients made with it must be closed.  NULL is allowed. */
+/* Clients that are still being closed keep what they need.  NULL is allowed. */
 void kafka_free(struct kafka *kafka);
 
 const char *kafka_progress_topic(const struct kafka *kafka);
@@ -47,6 +47,9 @@ int kafka_topic_replication(const struct kafka *kafka);
 int kafka_check_version(int version, outbox_error **reterr);
 
 /* For the clients of this folder. ------------------------------------------------- */
+
+/* One more owner; each of them calls kafka_free(). */
+struct kafka *kafka_reference(const struct kafka *kafka);
 
 /* Every client's opaque begins with one; callbacks find their way by it. */
 struct kafka_client {

@@ -1,1 +1,11 @@
-# sink
+noinst_LTLIBRARIES += libsink.la
+libsink_la_SOURCES = \
+    %D%/client.c %D%/client.h \
+    %D%/errors.c %D%/errors.h %D%/result.h \
+    %D%/kafka.c %D%/kafka.h \
+    %D%/marker.c %D%/marker.h \
+    %D%/producer.c %D%/producer.h \
+    %D%/progress.c %D%/progress.h \
+    %D%/taint.c %D%/taint.h \
+    %D%/topics.c %D%/topics.h
+libsink_la_CFLAGS = $(AM_CFLAGS) -pthread $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS)

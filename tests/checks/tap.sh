@@ -5,6 +5,7 @@ export LC_ALL
 : "${OUTBOX_SRC:=$(cd "$(dirname "$0")/../.." && pwd)}"
 : "${OUTBOX_BUILD:=$OUTBOX_SRC}"
 : "${AWK:=awk}" "${NM:=nm}" "${CC:=cc}" "${CXX:=c++}"
+# shellcheck disable=SC2034 # for those that source this
 checks_dir=$OUTBOX_SRC/tests/checks
 tap_count=0
 tap_failed=0

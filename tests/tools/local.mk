@@ -1,1 +1,25 @@
-# tests of this folder's namesake
+# What tests and ./quickstart look at Kafka with.
+noinst_PROGRAMS += %D%/topic-dump %D%/mock-broker
+tests_tools_topic_dump_SOURCES = %D%/topic-dump.c
+tests_tools_topic_dump_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_tools_topic_dump_LDADD = libruntime.la $(RDKAFKA_LIBS) $(JANSSON_LIBS)
+tests_tools_mock_broker_SOURCES = %D%/mock-broker.c
+tests_tools_mock_broker_CFLAGS = $(AM_CFLAGS) -pthread $(RDKAFKA_CFLAGS)
+tests_tools_mock_broker_LDADD = $(RDKAFKA_LIBS)
+
+if HAVE_CMOCKA
+noinst_PROGRAMS += tests/integration/sink-broker
+tests_integration_sink_broker_SOURCES = tests/integration/sink_broker.c
+tests_integration_sink_broker_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
+tests_integration_sink_broker_LDADD = libsink.la libcore.la libruntime.la libbase.la \
+    $(RDKAFKA_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
+endif
+dist_noinst_SCRIPTS += tests/integration/sink_real_broker
+
+
+# A dispatcher alone, for tests/integration/webhook_dispatch.
+noinst_PROGRAMS += %D%/dispatch-driver
+tests_tools_dispatch_driver_SOURCES = %D%/dispatch-driver.c
+tests_tools_dispatch_driver_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(CURL_CFLAGS) -pthread
+tests_tools_dispatch_driver_LDADD = libwebhook.la libcore.la libpgconn.la libruntime.la libbase.la \
+    $(CURL_LIBS) $(LIBPQ_LIBS) $(CRYPTO_LIBS) -lpthread

@@ -1,0 +1,7 @@
+nobase_dist_doc_DATA = \
+    %D%/consumers.md \
+    %D%/design.md \
+    %D%/guarantees.md \
+    %D%/operations.md \
+    %D%/webhooks.md
+EXTRA_DIST += Doxyfile %D%/doxygen-filter.awk

@@ -1,0 +1,68 @@
+/* outboxctl: what every verb is made of. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "cli/flags.h"
+#include "pg/conn.h"
+
+/* Exit codes; documented in --help, hence never changed. */
+enum cli_exit {
+    CLI_OK = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,     /* the command line, or a value in it, is not accepted */
+    CLI_CONNECT = 3,   /* the database cannot be reached, or did not answer in time */
+    CLI_NOT_FOUND = 4, /* what was named does not exist */
+    CLI_REFUSED = 5    /* conflict, or missing rights */
+};
+
+struct cli {
+    const struct command *command;
+    struct arguments args;
+    struct pg *pg; /* only if the command connects */
+    bool json;
+    mono_us timeout; /* of a statement */
+};
+
+struct command {
+    const char *name;              /* "endpoint add" */
+    const char *operands;          /* "URL", or "" */
+    int least, most;               /* of operands */
+    const char *summary;           /* one line */
+    const char *help;              /* more of it, or NULL */
+    const struct flag_spec *flags; /* NULL: none; ends with a name of NULL */
+    bool connects;
+    bool changes;                /* may change the database; the others run inside cli_begin_reading() */
+    int (*run)(struct cli *cli); /* an exit code */
+};
+
+extern const struct command migrate_command;
+extern const struct command status_command;
+extern const struct command emit_command;
+extern const struct command tail_command;
+extern const struct command endpoint_add_command;
+extern const struct command endpoint_list_command;
+extern const struct command endpoint_show_command;
+extern const struct command endpoint_remove_command;
+extern const struct command delivery_list_command;
+extern const struct command delivery_show_command;
+extern const struct command route_list_command;
+extern const struct command route_add_command;
+extern const struct command route_remove_command;
+
+/* Says on standard error what went wrong; returns code. */
+int cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same of an error of the layers below, which it frees; returns the code that fits. */
+int cli_fail_error(outbox_error *err);
+/* Runs one statement with the deadline of the command line; text results.  An exit code. */
+int cli_query(struct cli *cli, const char *sql, const struct pg_args *args, PGresult **ret_result);
+
+/* Is text (NULL: not given) a UUID?  what names it in the message.  An exit code. */
+int check_uuid(const char *what, const char *text);
+/* Begins and ends a transaction that cannot write, READ COMMITTED.  An exit code. */
+int cli_begin_reading(struct cli *cli);
+int cli_end_reading(struct cli *cli);
+
+#endif

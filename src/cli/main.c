@@ -1,0 +1,330 @@
+/* outboxctl: the operator's command line. */
+#include <outbox/version.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/uuid.h"
+#include "cli/cli.h"
+#include "config/nearest.h"
+
+static const struct command *const commands[] = {
+    &migrate_command,       &status_command,        &emit_command,          &tail_command,
+    &endpoint_add_command,  &endpoint_list_command, &endpoint_show_command, &endpoint_remove_command,
+    &delivery_list_command, &delivery_show_command, &route_list_command,    &route_add_command,
+    &route_remove_command,
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const struct flag_spec common_flags[] = {
+    {"dsn", "DSN", "connection string of the database; else OUTBOX_DSN (\"\": libpq's own variables)"},
+    {"json", NULL, "print JSON instead of a table"},
+    {"connect-timeout", "TIME", "for the connection; 10s"},
+    {"statement-timeout", "TIME", "for each statement; 30s, migrate 10m"},
+    {"help", NULL, "describe the command"},
+    {NULL, NULL, NULL},
+};
+static const struct flag_spec first_flags[] = {{"version", NULL, "print the version"}, {NULL, NULL, NULL}};
+
+int cli_fail(int code, const char *format, ...)
+{
+    va_list args;
+
+    fflush(stdout);
+    fputs("outboxctl: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return code;
+}
+
+static int exit_of_sqlstate(const char *state)
+{
+    static const struct {
+        const char *prefix; /* of the SQLSTATE */
+        enum cli_exit code;
+    } map[] = {
+        {"22", CLI_USAGE},      /* a value of the wrong form */
+        {"23514", CLI_USAGE},   /* ... that a CHECK refuses */
+        {"23505", CLI_REFUSED}, /* is there already */
+        {"42501", CLI_REFUSED}, /* no right */
+        {"25006", CLI_REFUSED}, /* a standby */
+        {"55P03", CLI_REFUSED}, /* locked by another */
+        {"0A000", CLI_REFUSED}, /* an old server, or a schema we do not know */
+        {"57014", CLI_CONNECT}, /* its statement_timeout */
+        {"57P", CLI_CONNECT},   /* shutting down */
+    };
+
+    for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++) {
+        if (strncmp(state, map[i].prefix, strlen(map[i].prefix)) == 0)
+            return map[i].code;
+    }
+    return CLI_FAILED;
+}
+
+int cli_fail_error(outbox_error *err)
+{
+    const char *state = outbox_error_sqlstate(err);
+    int code = CLI_FAILED;
+
+    switch (outbox_error_code(err)) {
+    case OUTBOX_ECONNECTION:
+    case OUTBOX_ETIMEOUT:
+        code = CLI_CONNECT;
+        break;
+    case OUTBOX_EINVAL:
+        code = CLI_USAGE;
+        break;
+    case OUTBOX_ESERVER:
+        code = exit_of_sqlstate(state);
+        break;
+    default:
+        break;
+    }
+    /* No schema, no table, no function. */
+    if (strcmp(state, "3F000") == 0 || strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0)
+        cli_fail(code, "%s; is the schema up to date? See outboxctl migrate --status",
+                 outbox_error_message(err));
+    else
+        cli_fail(code, "%s", outbox_error_message(err));
+    outbox_error_free(err);
+    return code;
+}
+
+int cli_query(struct cli *cli, const char *sql, const struct pg_args *args, PGresult **ret_result)
+{
+    outbox_error *err = NULL;
+
+    if (pg_exec(cli->pg, sql, args, 0, clock_now() + cli->timeout, ret_result, &err) < 0)
+        return cli_fail_error(err);
+    return CLI_OK;
+}
+
+/* A setting of the session would stay behind in a pooler's connection. */
+int cli_begin_reading(struct cli *cli)
+{
+    return cli_query(cli, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", NULL, NULL);
+}
+
+int cli_end_reading(struct cli *cli)
+{
+    return cli_query(cli, "COMMIT", NULL, NULL);
+}
+
+int check_uuid(const char *what, const char *text)
+{
+    struct outbox__uuid uuid;
+
+    if (!text || outbox__uuid_parse(text, &uuid))
+        return CLI_OK;
+    return cli_fail(CLI_USAGE, "%s: must be a UUID; is \"%.80s\"", what, text);
+}
+
+static void print_flags(FILE *out, const char *title, const struct flag_spec *flags)
+{
+    fprintf(out, "\n%s\n", title);
+    for (; flags->name; flags++) {
+        char left[64];
+
+        snprintf(left, sizeof(left), "--%s%s%s", flags->name, flags->value ? " " : "",
+                 flags->value ? flags->value : "");
+        fprintf(out, "  %-26s %s\n", left, flags->help);
+    }
+}
+
+static void print_command(FILE *out, const struct command *command)
+{
+    fprintf(out, "usage: outboxctl %s%s%s [flags]\n\n%s.\n", command->name, command->operands[0] ? " " : "",
+            command->operands, command->summary);
+    if (command->help)
+        fprintf(out, "%s\n", command->help);
+    if (command->flags)
+        print_flags(out, "flags:", command->flags);
+    print_flags(out, "flags of every command:", common_flags);
+}
+
+static void print_help(FILE *out)
+{
+    fputs("usage: outboxctl COMMAND [flags]\n\ncommands (* changes the database):\n", out);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        char left[64];
+
+        snprintf(left, sizeof(left), "%s %s", commands[i]->name, commands[i]->operands);
+        fprintf(out, "  %-24s %s %s\n", left, commands[i]->changes ? "*" : " ", commands[i]->summary);
+    }
+    fputs("  help COMMAND               describes one of them\n", out);
+    print_flags(out, "flags of every command:", common_flags);
+    fputs("\nexit codes:\n"
+          "  0  done\n"
+          "  1  failed\n"
+          "  2  the command line, or a value in it, is not accepted\n"
+          "  3  the database cannot be reached, or did not answer in time\n"
+          "  4  what was named does not exist\n"
+          "  5  refused: a conflict, or missing rights\n",
+          out);
+}
+
+/* The command that the words begin with, two words before one. */
+static const struct command *find_command(int count, char *const words[], int *ret_words)
+{
+    for (*ret_words = count < 2 ? count : 2; *ret_words > 0; --*ret_words) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "%s%s%s", words[0], *ret_words == 2 ? " " : "",
+                 *ret_words == 2 ? words[1] : "");
+        for (size_t i = 0; i < COMMANDS; i++) {
+            if (strcmp(commands[i]->name, name) == 0)
+                return commands[i];
+        }
+    }
+    return NULL;
+}
+
+static int fail_command(int count, char *const words[])
+{
+    char name[64];
+    char groups[COMMANDS][32];
+    struct nearest nearest = NEAREST_INIT(name);
+    size_t size = strlen(words[0]);
+
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strncmp(commands[i]->name, words[0], size) != 0 || commands[i]->name[size] != ' ')
+            continue;
+        cli_fail(CLI_USAGE, "%s: one of these is meant:", words[0]);
+        for (; i < COMMANDS && strncmp(commands[i]->name, words[0], size) == 0; i++)
+            fprintf(stderr, "  outboxctl %s %s\n", commands[i]->name, commands[i]->operands);
+        return CLI_USAGE;
+    }
+    snprintf(name, sizeof(name), "%s%s%s", words[0], count > 1 ? " " : "", count > 1 ? words[1] : "");
+    for (size_t i = 0; i < COMMANDS; i++)
+        nearest_try(&nearest, commands[i]->name);
+    if (!nearest.name) {
+        /* "endpiont": the first words of the commands */
+        snprintf(name, sizeof(name), "%s", words[0]);
+        for (size_t i = 0; i < COMMANDS; i++) {
+            snprintf(groups[i], sizeof(groups[i]), "%.*s", (int)strcspn(commands[i]->name, " "),
+                     commands[i]->name);
+            nearest_try(&nearest, groups[i]);
+        }
+    }
+    if (nearest.name)
+        return cli_fail(CLI_USAGE, "there is no command %s; did you mean %s?", words[0], nearest.name);
+    return cli_fail(CLI_USAGE, "there is no command %s; outboxctl help lists them", words[0]);
+}
+
+static int help(int count, char *const words[])
+{
+    const struct command *command;
+    int used;
+
+    if (count == 0) {
+        print_help(stdout);
+        return CLI_OK;
+    }
+    command = find_command(count, words, &used);
+    if (!command)
+        return fail_command(count, words);
+    print_command(stdout, command);
+    return CLI_OK;
+}
+
+/* libpq quotes the string it cannot read, and there may be a password in it. */
+static bool dsn_is_readable(const char *dsn)
+{
+    PQconninfoOption *options;
+
+    if (!strchr(dsn, '=') && !strstr(dsn, "://"))
+        return true; /* a database's name */
+    options = PQconninfoParse(dsn, NULL);
+    PQconninfoFree(options);
+    return options != NULL;
+}
+
+static int connect_database(struct cli *cli)
+{
+    const char *dsn = flag_text(&cli->args, "dsn");
+    struct pg_conn_settings settings = {.application_name = "outboxctl"};
+    outbox_error *err = NULL;
+
+    if (!dsn)
+        dsn = getenv("OUTBOX_DSN");
+    if (!dsn)
+        return cli_fail(CLI_USAGE,
+                        "which database? Give --dsn or OUTBOX_DSN (\"\" for libpq's own variables)");
+    if (!dsn_is_readable(dsn))
+        return cli_fail(CLI_USAGE, "the connection string is not valid (not shown: it may hold a password)");
+    settings.dsn = dsn;
+    if (flag_duration(&cli->args, "connect-timeout", MILLISECONDS(10), SECONDS(3600), SECONDS(10),
+                      &settings.connect_timeout, &err) < 0)
+        return cli_fail_error(err);
+    cli->pg = pg_open(&settings, &err);
+    if (!cli->pg)
+        return cli_fail_error(err);
+    return cli->command->changes ? CLI_OK : cli_begin_reading(cli);
+}
+
+static int run_command(struct cli *cli, int count, char *const words[])
+{
+    const struct command *command = cli->command;
+    mono_us patience = command == &migrate_command ? SECONDS(600) : SECONDS(30);
+    outbox_error *err = NULL;
+    int operands, code;
+
+    if (flags_parse(&cli->args, count, words, command->flags, common_flags, false, &err) < 0)
+        return cli_fail_error(err);
+    if (flag_given(&cli->args, "help")) {
+        print_command(stdout, command);
+        return CLI_OK;
+    }
+    operands = (int)operand_count(&cli->args);
+    if (operands < command->least || operands > command->most)
+        return cli_fail(CLI_USAGE, "usage: outboxctl %s %s", command->name, command->operands);
+    if (flag_duration(&cli->args, "statement-timeout", MILLISECONDS(10), SECONDS(86400), patience,
+                      &cli->timeout, &err) < 0)
+        return cli_fail_error(err);
+    cli->json = flag_given(&cli->args, "json");
+    if (command->connects) {
+        code = connect_database(cli);
+        if (code != CLI_OK)
+            return code;
+    }
+    return command->run(cli);
+}
+
+int main(int argc, char **argv)
+{
+    struct cli cli = {0};
+    outbox_error *err = NULL;
+    int code = CLI_USAGE;
+    int used, at;
+
+    at = flags_parse(&cli.args, argc - 1, argv + 1, first_flags, common_flags, true, &err);
+    if (at < 0) {
+        code = cli_fail_error(err);
+        goto out;
+    }
+    at++;
+    if (flag_given(&cli.args, "version")) {
+        printf("outboxctl %s\n", OUTBOX_VERSION);
+        code = CLI_OK;
+    } else if (at < argc && strcmp(argv[at], "help") == 0) {
+        code = help(argc - at - 1, argv + at + 1);
+    } else if (at == argc && flag_given(&cli.args, "help")) {
+        code = help(0, NULL);
+    } else if (at == argc) {
+        print_help(stderr);
+    } else {
+        cli.command = find_command(argc - at, argv + at, &used);
+        code = cli.command ? run_command(&cli, argc - at - used, argv + at + used)
+                           : fail_command(argc - at, argv + at);
+    }
+out:
+    /* A full disk behind standard output is a failure. */
+    if (fflush(stdout) != 0 || ferror(stdout))
+        code = cli_fail(CLI_FAILED, "cannot write to standard output");
+    pg_close(cli.pg);
+    flags_free(&cli.args);
+    return code;
+}

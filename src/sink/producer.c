@@ -1,0 +1,579 @@
+#include "sink/producer.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/fault.h"
+#include "runtime/log.h"
+#include "sink/client.h"
+#include "sink/errors.h"
+#include "sink/taint.h"
+
+/* Delivery reports are served after this many records, so that they do not pile up. */
+#define SERVE_EVERY 512
+/* What a record costs on the wire beside its parts, at most. */
+#define RECORD_OVERHEAD 70
+
+enum producer_state {
+    PRODUCER_NEW,     /* not initialised */
+    PRODUCER_IDLE,    /* no transaction */
+    PRODUCER_OPEN,    /* records are in */
+    PRODUCER_COMMITTING,
+    PRODUCER_BROKEN /* to be closed */
+};
+
+struct producer {
+    struct kafka_client client; /* first: librdkafka's opaque */
+    rd_kafka_t *handle;
+    struct topics *topics;
+    struct taint taint;
+    enum producer_state state;
+    ptrdiff_t refused;
+    size_t message_max;
+    int64_t commits;
+
+    /* Of this transaction; delivery reports come on the calling thread. */
+    size_t produced;
+    size_t acknowledged;
+    size_t failed;
+    rd_kafka_resp_err_t failure; /* of the first record that has a reason of its own */
+
+    char marker_key[MARKER_KEY_SIZE];
+    char marker_text[MARKER_TEXT_SIZE];
+};
+
+/* ---- callbacks ---- */
+
+/* What librdkafka says of the other records once the transaction has failed. */
+static bool is_purge(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__PURGE_QUEUE || code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
+}
+
+/* Within rd_kafka_poll(), rd_kafka_flush() and rd_kafka_commit_transaction(). */
+static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
+{
+    struct producer *producer = opaque;
+
+    (void)handle;
+    if (!message->err) {
+        producer->acknowledged++;
+        return;
+    }
+    producer->failed++;
+    if (!producer->failure || is_purge(producer->failure))
+        producer->failure = message->err;
+}
+
+/* librdkafka's threads; these may do no more than set atomics. */
+static rd_kafka_resp_err_t on_request_sent(rd_kafka_t *handle, int socket, const char *broker,
+                                           int32_t broker_id, int16_t api_key, int16_t api_version,
+                                           int32_t correlation, size_t size, void *opaque)
+{
+    (void)handle, (void)socket, (void)broker, (void)broker_id, (void)api_version, (void)correlation,
+        (void)size;
+    taint_sent(opaque, api_key);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_response(rd_kafka_t *handle, int socket, const char *broker, int32_t broker_id,
+                                       int16_t api_key, int16_t api_version, int32_t correlation, size_t size,
+                                       int64_t rtt, rd_kafka_resp_err_t error, void *opaque)
+{
+    (void)handle, (void)socket, (void)broker, (void)broker_id, (void)api_version, (void)correlation,
+        (void)size, (void)rtt;
+    taint_answered(opaque, api_key, error);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_new(rd_kafka_t *handle, const rd_kafka_conf_t *conf, void *opaque, char *text,
+                                  size_t size)
+{
+    rd_kafka_resp_err_t code = rd_kafka_interceptor_add_on_request_sent(handle, "taint", on_request_sent, opaque);
+
+    (void)conf, (void)text, (void)size;
+    return code ? code : rd_kafka_interceptor_add_on_response_received(handle, "taint", on_response, opaque);
+}
+
+/* ---- life ---- */
+
+static size_t read_message_max(const rd_kafka_conf_t *conf)
+{
+    char text[32];
+    size_t size = sizeof(text);
+
+    return rd_kafka_conf_get(conf, "message.max.bytes", text, &size) == RD_KAFKA_CONF_OK ? (size_t)atol(text) : 0;
+}
+
+static int open_handle(struct producer *producer, const char *transactional_id, outbox_error **reterr)
+{
+    rd_kafka_conf_t *conf =
+        kafka_producer_conf(producer->client.kafka, &producer->client, transactional_id, reterr);
+    char text[256];
+
+    if (!conf)
+        return OUTBOX_EINVAL;
+    producer->message_max = read_message_max(conf);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_conf_interceptor_add_on_new(conf, "taint", on_new, &producer->taint);
+    producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+    if (producer->handle)
+        return OUTBOX_OK;
+    rd_kafka_conf_destroy(conf);
+    return outbox__fail(reterr, OUTBOX_EINVAL, NULL, "cannot make a Kafka producer: %s", text);
+}
+
+static void release(void *owner)
+{
+    struct producer *producer = owner;
+
+    kafka_free((struct kafka *)(uintptr_t)producer->client.kafka);
+    free(producer);
+}
+
+struct producer *producer_new(const struct kafka *kafka, const char *transactional_id, outbox_error **reterr)
+{
+    struct producer *producer = calloc(1, sizeof(*producer));
+
+    if (!producer) {
+        outbox__fail_memory(reterr);
+        return NULL;
+    }
+    producer->client.kafka = kafka_reference(kafka);
+    producer->refused = -1;
+    taint_begin(&producer->taint);
+    if (open_handle(producer, transactional_id, reterr) < 0) {
+        release(producer);
+        return NULL;
+    }
+    producer->topics = topics_attach(&producer->client, producer->handle);
+    if (!producer->topics) {
+        outbox__fail_memory(reterr);
+        producer_close(producer, clock_now() + SECONDS(5));
+        return NULL;
+    }
+    return producer;
+}
+
+bool producer_close(struct producer *producer, mono_us deadline)
+{
+    bool released;
+
+    if (!producer)
+        return true;
+    /* What is purged gets its delivery report, and then librdkafka holds it no longer. */
+    rd_kafka_purge(producer->handle,
+                   RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    while (rd_kafka_outq_len(producer->handle) > 0 && clock_until_ms(deadline) > 0)
+        rd_kafka_poll(producer->handle, 10);
+    released = rd_kafka_outq_len(producer->handle) == 0;
+    topics_close(producer->topics);
+    if (client_destroy(producer->handle, release, producer, deadline))
+        return true;
+    log_warning("kafka_close_slow", LOG_TEXT("detail", "goes on in the background"));
+    return released;
+}
+
+struct topics *producer_topics(struct producer *producer)
+{
+    return producer->topics;
+}
+
+ptrdiff_t producer_refused(const struct producer *producer)
+{
+    return producer->refused;
+}
+
+/* Before the first transaction there is none that a late request could end. */
+bool producer_tainted(const struct producer *producer)
+{
+    return producer->commits > 0 && taint_is(&producer->taint);
+}
+
+bool producer_clean(const struct producer *producer)
+{
+    return producer->state == PRODUCER_IDLE && !producer_tainted(producer);
+}
+
+/* ---- errors ---- */
+
+/* A fenced producer answers later calls with whatever state that left it in. */
+static bool is_fenced(const struct producer *producer)
+{
+    return rd_kafka_fatal_error(producer->handle, NULL, 0) == RD_KAFKA_RESP_ERR__FENCED;
+}
+
+/* Takes over the error. */
+static enum sink_result fail_transaction(struct producer *producer, const char *what, rd_kafka_error_t *error,
+                                         outbox_error **reterr)
+{
+    enum sink_result result = sink_classify_transaction(error);
+
+    if (result == SINK_FAILED && is_fenced(producer))
+        result = SINK_FENCED;
+    if (result != SINK_AGAIN)
+        producer->state = PRODUCER_BROKEN;
+    rd_kafka_poll(producer->handle, 0); /* for the last error */
+    sink_report(reterr, result, &producer->client, what, rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return result;
+}
+
+static enum sink_result fail_state(struct producer *producer, const char *what, outbox_error **reterr)
+{
+    producer->state = PRODUCER_BROKEN;
+    outbox__fail(reterr, OUTBOX_ESTATE, NULL, "%s is not possible in the producer's present state", what);
+    return SINK_FAILED;
+}
+
+/* Why the open transaction has failed, if it has: a begin is refused with the reason. */
+static void note_reason(struct producer *producer)
+{
+    rd_kafka_error_t *error = rd_kafka_begin_transaction(producer->handle);
+
+    if (error && rd_kafka_error_code(error) != RD_KAFKA_RESP_ERR__STATE)
+        producer->failure = rd_kafka_error_code(error);
+    rd_kafka_error_destroy(error);
+}
+
+/* Some records of the open transaction were not accepted: then it is lost.  Whose fault
+ * it was is not said: one bad record takes all of its batch with it. */
+static enum sink_result fail_delivery(struct producer *producer, outbox_error **reterr)
+{
+    enum sink_result result;
+    char what[128];
+
+    if (!producer->failure || is_purge(producer->failure))
+        note_reason(producer);
+    result = sink_classify(producer->failure);
+    if (is_fenced(producer))
+        result = SINK_FENCED;
+    else if (result == SINK_TIMEOUT || result == SINK_OK)
+        result = SINK_FAILED;
+    producer->state = PRODUCER_BROKEN;
+    snprintf(what, sizeof(what), "%zu of %zu records were not accepted", producer->failed, producer->produced);
+    sink_report(reterr, result, &producer->client, what, rd_kafka_err2str(producer->failure));
+    return result;
+}
+
+/* ---- init ---- */
+
+enum sink_result producer_init(struct producer *producer, mono_us deadline, outbox_error **reterr)
+{
+    rd_kafka_error_t *error;
+    int left = clock_until_ms(deadline);
+
+    if (producer->state != PRODUCER_NEW)
+        return fail_state(producer, "init", reterr);
+    FAULT("kafka_before_init");
+    error = rd_kafka_init_transactions(producer->handle, left > 0 ? left : 1);
+    rd_kafka_poll(producer->handle, 0);
+    if (error)
+        return fail_transaction(producer, "cannot initialise transactions", error, reterr);
+    FAULT("kafka_after_init");
+    producer->state = PRODUCER_IDLE;
+    producer->client.last_error[0] = '\0';
+    return SINK_OK;
+}
+
+/* ---- checks before anything is begun ---- */
+
+static size_t record_size(const struct sink_record *record)
+{
+    size_t size = record->key_size + record->payload_size + RECORD_OVERHEAD;
+
+    for (size_t i = 0; i < record->header_count; i++)
+        size += strlen(record->headers[i].name) + record->headers[i].size + 10;
+    return size;
+}
+
+static enum sink_result refuse(struct producer *producer, size_t index)
+{
+    producer->refused = (ptrdiff_t)index;
+    return SINK_REFUSED;
+}
+
+/* A partition beyond the known ones may be new: then the cluster is asked. */
+static enum sink_result check_partition(struct producer *producer, const struct sink_record *record,
+                                        size_t index, mono_us deadline, outbox_error **reterr)
+{
+    int partitions = topics_partitions(producer->topics, record->topic);
+    enum sink_result result;
+
+    if (record->partition < partitions && record->partition >= -1)
+        return SINK_OK;
+    result = topics_query(producer->topics, record->topic, deadline, &partitions, reterr);
+    if (result != SINK_OK)
+        return result;
+    if (record->partition >= -1 && record->partition < partitions)
+        return SINK_OK;
+    outbox__fail(reterr, OUTBOX_ESERVER, "partition",
+                 "partition %d of topic \"%s\" does not exist, it has %d; add partitions to it, or emit for "
+                 "one that exists",
+                 record->partition, record->topic, partitions);
+    return refuse(producer, index);
+}
+
+static enum sink_result check_size(struct producer *producer, const struct sink_record *record, size_t index,
+                                   outbox_error **reterr)
+{
+    size_t size = record_size(record);
+
+    if (size <= producer->message_max)
+        return SINK_OK;
+    outbox__fail(reterr, OUTBOX_ELIMIT, "payload",
+                 "a record for topic \"%s\" has %zu bytes, over kafka.message.max.bytes = %zu; raise that and "
+                 "the topic's max.message.bytes",
+                 record->topic, size, producer->message_max);
+    return refuse(producer, index);
+}
+
+static enum sink_result check_records(struct producer *producer, const struct sink_record *records,
+                                      size_t count, mono_us deadline, outbox_error **reterr)
+{
+    enum sink_result result = SINK_OK;
+
+    for (size_t i = 0; i < count && result == SINK_OK; i++) {
+        result = topics_ensure(producer->topics, &records[i].topic, 1, deadline, reterr);
+        if (result == SINK_TOPIC_MISSING || result == SINK_REFUSED)
+            producer->refused = (ptrdiff_t)i;
+        if (result == SINK_OK)
+            result = check_partition(producer, &records[i], i, deadline, reterr);
+        if (result == SINK_OK)
+            result = check_size(producer, &records[i], i, reterr);
+    }
+    return result;
+}
+
+static enum sink_result check_marker(struct producer *producer, const struct marker *marker, mono_us deadline,
+                                     outbox_error **reterr)
+{
+    const char *topic = kafka_progress_topic(producer->client.kafka);
+    const struct sink_record record = {.topic = topic, .partition = marker->lane};
+    int partitions = topics_partitions(producer->topics, topic);
+    enum sink_result result = SINK_OK;
+
+    if (partitions == 0)
+        result = topics_query(producer->topics, topic, deadline, &partitions, reterr);
+    if (result == SINK_OK && partitions == 0) {
+        outbox__fail(reterr, OUTBOX_ESERVER, "topic", "the progress topic \"%s\" does not exist", topic);
+        return SINK_TOPIC_MISSING;
+    }
+    if (result == SINK_OK)
+        result = check_partition(producer, &record, 0, deadline, reterr);
+    producer->refused = -1; /* none of the records */
+    return result;
+}
+
+/* ---- producing ---- */
+
+static rd_kafka_headers_t *make_headers(const struct sink_record *record)
+{
+    rd_kafka_headers_t *headers;
+
+    if (record->header_count == 0)
+        return NULL;
+    headers = rd_kafka_headers_new(record->header_count);
+    for (size_t i = 0; i < record->header_count; i++) {
+        const struct sink_header *header = &record->headers[i];
+
+        rd_kafka_header_add(headers, header->name, -1, header->value,
+                            header->value ? (ssize_t)header->size : 0);
+    }
+    return headers;
+}
+
+/* Hands a record over, waiting for room in the queue.  The payload stays where it is. */
+static rd_kafka_resp_err_t produce(struct producer *producer, rd_kafka_topic_t *topic,
+                                   const struct sink_record *record, mono_us deadline)
+{
+    rd_kafka_headers_t *headers = make_headers(record);
+    rd_kafka_resp_err_t code;
+
+    for (;;) {
+        int left;
+
+        code = rd_kafka_producev(
+            producer->handle, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(record->partition),
+            RD_KAFKA_V_KEY((void *)(uintptr_t)record->key, record->key_size),
+            RD_KAFKA_V_VALUE((void *)(uintptr_t)record->payload, record->payload_size),
+            RD_KAFKA_V_TIMESTAMP(record->timestamp_ms), RD_KAFKA_V_MSGFLAGS(0),
+            RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+            break;
+        left = clock_until_ms(deadline);
+        if (left == 0 || producer->failed > 0)
+            break;
+        rd_kafka_poll(producer->handle, left < 100 ? left : 100);
+    }
+    if (code && headers)
+        rd_kafka_headers_destroy(headers);
+    if (!code)
+        producer->produced++;
+    return code;
+}
+
+#ifdef OUTBOX_FAULT_POINTS
+/* Half of the records are then really on the broker when the process dies. */
+static void fault_half(struct producer *producer, size_t index, size_t count)
+{
+    const char *wanted = getenv("OUTBOX_FAULT");
+
+    if (index != count / 2 || !wanted || strncmp(wanted, "kafka_after_half_produce", 24) != 0)
+        return;
+    rd_kafka_flush(producer->handle, 10000);
+    FAULT("kafka_after_half_produce");
+}
+#else
+#define fault_half(producer, index, count) ((void)0)
+#endif
+
+static enum sink_result fail_produce(struct producer *producer, const struct sink_record *record, size_t index,
+                                     rd_kafka_resp_err_t code, outbox_error **reterr)
+{
+    enum sink_result result = sink_classify(code);
+    char what[400];
+
+    /* Nothing more is taken once the transaction has failed. */
+    if (producer->failed > 0 || code == RD_KAFKA_RESP_ERR__STATE)
+        return fail_delivery(producer, reterr);
+    producer->state = PRODUCER_BROKEN;
+    if (result == SINK_REFUSED || result == SINK_TOPIC_MISSING)
+        producer->refused = (ptrdiff_t)index;
+    else if (result != SINK_FENCED)
+        result = SINK_FAILED;
+    if (is_fenced(producer))
+        result = SINK_FENCED;
+    snprintf(what, sizeof(what), "cannot produce to topic \"%s\"", record->topic);
+    sink_report(reterr, result, &producer->client, what, rd_kafka_err2str(code));
+    return result;
+}
+
+static enum sink_result produce_all(struct producer *producer, const struct sink_record *records, size_t count,
+                                    mono_us deadline, outbox_error **reterr)
+{
+    for (size_t i = 0; i < count; i++) {
+        rd_kafka_topic_t *topic = topics_handle(producer->topics, records[i].topic);
+        rd_kafka_resp_err_t code = produce(producer, topic, &records[i], deadline);
+
+        if (code)
+            return fail_produce(producer, &records[i], i, code, reterr);
+        if (i % SERVE_EVERY == SERVE_EVERY - 1)
+            rd_kafka_poll(producer->handle, 0);
+        fault_half(producer, i, count);
+    }
+    return SINK_OK;
+}
+
+static enum sink_result produce_marker(struct producer *producer, const struct marker *marker, mono_us deadline,
+                                       outbox_error **reterr)
+{
+    const struct sink_record record = {
+        .topic = kafka_progress_topic(producer->client.kafka),
+        .partition = marker->lane,
+        .key = producer->marker_key,
+        .key_size = marker_key(marker, producer->marker_key),
+        .payload = producer->marker_text,
+        .payload_size = marker_encode(marker, producer->marker_text),
+    };
+    rd_kafka_topic_t *topic = topics_handle(producer->topics, record.topic);
+    rd_kafka_resp_err_t code = produce(producer, topic, &record, deadline);
+    enum sink_result result;
+
+    if (!code)
+        return SINK_OK;
+    result = fail_produce(producer, &record, 0, code, reterr);
+    producer->refused = -1;
+    return result;
+}
+
+static void reset_counts(struct producer *producer)
+{
+    producer->produced = producer->acknowledged = producer->failed = 0;
+    producer->failure = RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+enum sink_result producer_publish(struct producer *producer, const struct sink_record *records, size_t count,
+                                  const struct marker *marker, mono_us deadline, outbox_error **reterr)
+{
+    rd_kafka_error_t *error;
+    enum sink_result result;
+
+    producer->refused = -1;
+    if (!producer_clean(producer))
+        return fail_state(producer, "a transaction", reterr);
+    result = check_marker(producer, marker, deadline, reterr);
+    if (result == SINK_OK)
+        result = check_records(producer, records, count, deadline, reterr);
+    if (result != SINK_OK)
+        return result;
+
+    taint_begin(&producer->taint);
+    reset_counts(producer);
+    error = rd_kafka_begin_transaction(producer->handle);
+    if (error)
+        return fail_transaction(producer, "cannot begin a transaction", error, reterr);
+    producer->state = PRODUCER_OPEN;
+    FAULT("kafka_after_begin");
+    result = produce_all(producer, records, count, deadline, reterr);
+    if (result != SINK_OK)
+        return result;
+    FAULT("kafka_after_produce");
+    result = produce_marker(producer, marker, deadline, reterr);
+    if (result != SINK_OK)
+        return result;
+    FAULT("kafka_after_marker");
+    rd_kafka_poll(producer->handle, 0);
+    return SINK_OK;
+}
+
+/* ---- committing ---- */
+
+/* librdkafka's commit waits for the records too, but then it has sent EndTxn before we
+ * have counted.  Only for a moment: it alone notices that the transaction cannot succeed. */
+#define FLUSH_FIRST MILLISECONDS(100)
+
+static void flush(struct producer *producer, mono_us deadline)
+{
+    mono_us soon = clock_now() + FLUSH_FIRST;
+    int left = clock_until_ms(deadline < soon ? deadline : soon);
+
+    rd_kafka_flush(producer->handle, left > 0 ? left : 1);
+}
+
+/* The broker has committed: has it every record? */
+static enum sink_result finish_commit(struct producer *producer, outbox_error **reterr)
+{
+    FAULT("kafka_after_commit");
+    if (producer->acknowledged != producer->produced)
+        return fail_state(producer, "a commit without all acknowledgements", reterr);
+    producer->state = PRODUCER_IDLE;
+    producer->commits++;
+    producer->client.last_error[0] = '\0';
+    return SINK_OK;
+}
+
+enum sink_result producer_commit(struct producer *producer, mono_us deadline, outbox_error **reterr)
+{
+    enum sink_result result;
+    rd_kafka_error_t *error;
+    int left;
+
+    if (producer->state == PRODUCER_OPEN) {
+        flush(producer, deadline);
+        if (producer->failed > 0)
+            return fail_delivery(producer, reterr);
+        FAULT("kafka_before_commit");
+        producer->state = PRODUCER_COMMITTING;
+    }
+    if (producer->state != PRODUCER_COMMITTING)
+        return fail_state(producer, "a commit", reterr);
+    left = clock_until_ms(deadline);
+    error = rd_kafka_commit_transaction(producer->handle, left > 0 ? left : 1);
+    if (!error)
+        return finish_commit(producer, reterr);
+    result = fail_transaction(producer, "cannot commit", error, reterr);
+    /* The reason that the delivery report gave is the better one. */
+    return result == SINK_FAILED && producer->failed > 0 ? fail_delivery(producer, reterr) : result;
+}

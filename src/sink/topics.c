@@ -1,0 +1,400 @@
+#include "sink/topics.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/log.h"
+#include "sink/client.h"
+#include "sink/errors.h"
+
+struct topic {
+    rd_kafka_topic_t *handle; /* NULL: a free place */
+    int partitions;
+};
+
+struct topics {
+    struct kafka_client own; /* the opaque of a client of our own */
+    struct kafka_client *client;
+    rd_kafka_t *handle;
+    bool owned;
+    struct topic *places; /* open addressing; a power of two, at most half full */
+    size_t place_count;
+    size_t count;
+};
+
+/* ---- the table ---- */
+
+static size_t hash(const char *name)
+{
+    uint64_t value = 14695981039346656037u; /* FNV-1a */
+
+    for (; *name; name++)
+        value = (value ^ (unsigned char)*name) * 1099511628211u;
+    return (size_t)(value ^ value >> 32);
+}
+
+/* The topic's place, or the free one where it belongs. */
+static struct topic *find(const struct topics *topics, const char *name)
+{
+    size_t mask = topics->place_count - 1;
+
+    for (size_t i = hash(name) & mask;; i = (i + 1) & mask) {
+        struct topic *topic = &topics->places[i];
+
+        if (!topic->handle || strcmp(rd_kafka_topic_name(topic->handle), name) == 0)
+            return topic;
+    }
+}
+
+static bool grow(struct topics *topics)
+{
+    struct topics larger = *topics;
+
+    larger.place_count = topics->place_count ? topics->place_count * 2 : 64;
+    larger.places = calloc(larger.place_count, sizeof(*larger.places));
+    if (!larger.places)
+        return false;
+    for (size_t i = 0; i < topics->place_count; i++) {
+        if (topics->places[i].handle)
+            *find(&larger, rd_kafka_topic_name(topics->places[i].handle)) = topics->places[i];
+    }
+    free(topics->places);
+    topics->places = larger.places;
+    topics->place_count = larger.place_count;
+    return true;
+}
+
+static const struct topic *known(const struct topics *topics, const char *name)
+{
+    const struct topic *topic = find(topics, name);
+
+    return topic->handle ? topic : NULL;
+}
+
+int topics_partitions(const struct topics *topics, const char *name)
+{
+    const struct topic *topic = known(topics, name);
+
+    return topic ? topic->partitions : 0;
+}
+
+struct rd_kafka_topic_s *topics_handle(const struct topics *topics, const char *name)
+{
+    const struct topic *topic = known(topics, name);
+
+    return topic ? topic->handle : NULL;
+}
+
+/* Takes over the handle, even on failure. */
+static bool remember(struct topics *topics, rd_kafka_topic_t *handle, int partitions)
+{
+    struct topic *topic = find(topics, rd_kafka_topic_name(handle));
+
+    if (topic->handle) {
+        rd_kafka_topic_destroy(handle);
+        topic->partitions = partitions;
+        return true;
+    }
+    if ((topics->count + 1) * 2 > topics->place_count) {
+        if (!grow(topics)) {
+            rd_kafka_topic_destroy(handle);
+            return false;
+        }
+        topic = find(topics, rd_kafka_topic_name(handle));
+    }
+    *topic = (struct topic){handle, partitions};
+    topics->count++;
+    return true;
+}
+
+/* ---- life ---- */
+
+struct topics *topics_attach(struct kafka_client *client, struct rd_kafka_s *handle)
+{
+    struct topics *topics = calloc(1, sizeof(*topics));
+
+    if (!topics || !grow(topics)) {
+        free(topics);
+        return NULL;
+    }
+    topics->client = client;
+    topics->handle = handle;
+    return topics;
+}
+
+struct topics *topics_open(const struct kafka *kafka, outbox_error **reterr)
+{
+    struct topics *topics = topics_attach(NULL, NULL);
+    rd_kafka_conf_t *conf;
+    char text[256];
+
+    if (!topics) {
+        outbox__fail_memory(reterr);
+        return NULL;
+    }
+    topics->own.kafka = kafka_reference(kafka);
+    topics->client = &topics->own;
+    conf = kafka_producer_conf(kafka, &topics->own, NULL, reterr);
+    if (!conf)
+        goto fail;
+    topics->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+    if (!topics->handle) {
+        rd_kafka_conf_destroy(conf);
+        outbox__fail(reterr, OUTBOX_EINVAL, NULL, "cannot make a Kafka client: %s", text);
+        goto fail;
+    }
+    topics->owned = true;
+    return topics;
+
+fail:
+    topics_close(topics);
+    return NULL;
+}
+
+static void release(void *owner)
+{
+    struct topics *topics = owner;
+
+    kafka_free((struct kafka *)(uintptr_t)topics->own.kafka);
+    free(topics->places);
+    free(topics);
+}
+
+void topics_close(struct topics *topics)
+{
+    if (!topics)
+        return;
+    for (size_t i = 0; i < topics->place_count; i++) {
+        if (topics->places[i].handle)
+            rd_kafka_topic_destroy(topics->places[i].handle);
+    }
+    if (topics->owned)
+        client_destroy(topics->handle, release, topics, clock_now() + SECONDS(5));
+    else
+        release(topics);
+}
+
+/* ---- asking ---- */
+
+static enum sink_result fail(const struct topics *topics, enum sink_result result, const char *action,
+                             const char *name, const char *reason, outbox_error **reterr)
+{
+    char what[400];
+
+    snprintf(what, sizeof(what), "cannot %s topic \"%s\"", action, name);
+    rd_kafka_poll(topics->handle, 0); /* for the last error */
+    sink_report(reterr, result, topics->client, what, reason);
+    return result;
+}
+
+/* One look at one topic.  *ret_partitions: 0 if there is none, -1 if it is not ready. */
+static rd_kafka_resp_err_t look(struct topics *topics, rd_kafka_topic_t *handle, int timeout_ms,
+                                int *ret_partitions)
+{
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_resp_err_t code = rd_kafka_metadata(topics->handle, 0, handle, &metadata, timeout_ms);
+
+    if (code)
+        return code;
+    *ret_partitions = -1;
+    if (metadata->topic_cnt == 1) {
+        const struct rd_kafka_metadata_topic *topic = &metadata->topics[0];
+
+        code = topic->err;
+        if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+            code = RD_KAFKA_RESP_ERR_NO_ERROR;
+            *ret_partitions = 0;
+        } else if (code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
+            code = RD_KAFKA_RESP_ERR_NO_ERROR;
+        } else if (!code) {
+            *ret_partitions = topic->partition_cnt > 0 ? topic->partition_cnt : -1;
+        }
+    }
+    rd_kafka_metadata_destroy(metadata);
+    return code;
+}
+
+/* Looks until the cluster gave an answer.  With existing, "no such topic" is not one:
+ * what was just created reaches the brokers one by one. */
+static enum sink_result look_until(struct topics *topics, rd_kafka_topic_t *handle, bool existing,
+                                   mono_us deadline, int *ret_partitions, outbox_error **reterr)
+{
+    const char *name = rd_kafka_topic_name(handle);
+    const char *reason = "no answer from the cluster";
+    int pause = 5;
+
+    for (;;) {
+        int left = clock_until_ms(deadline), partitions = 0;
+        rd_kafka_resp_err_t code;
+
+        if (left == 0)
+            return fail(topics, SINK_TIMEOUT, "look up", name, reason, reterr);
+        code = look(topics, handle, left, &partitions);
+        if (code) {
+            reason = rd_kafka_err2str(code);
+            if (sink_classify(code) != SINK_TIMEOUT)
+                return fail(topics, sink_classify(code), "look up", name, reason, reterr);
+        } else if (partitions > 0 || (partitions == 0 && !existing)) {
+            *ret_partitions = partitions;
+            return SINK_OK;
+        } else {
+            reason = "its leaders are not elected";
+        }
+        left = clock_until_ms(deadline);
+        rd_kafka_poll(topics->handle, left < pause ? left : pause);
+        pause = pause < 100 ? pause * 2 : 100;
+    }
+}
+
+static enum sink_result query(struct topics *topics, const char *name, bool existing, mono_us deadline,
+                              int *ret_partitions, outbox_error **reterr)
+{
+    /* The client's own knowledge of the topic is warmed by this: librdkafka 2.0.2 lets the
+     * first record for a topic wait up to a second otherwise. */
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(topics->handle, name, NULL);
+    enum sink_result result;
+    int partitions = 0;
+
+    if (!handle)
+        return fail(topics, SINK_REFUSED, "use", name, rd_kafka_err2str(rd_kafka_last_error()), reterr);
+    result = look_until(topics, handle, existing, deadline, &partitions, reterr);
+    if (result != SINK_OK || partitions == 0) {
+        rd_kafka_topic_destroy(handle);
+    } else if (!remember(topics, handle, partitions)) {
+        outbox__fail_memory(reterr);
+        return SINK_TIMEOUT;
+    }
+    if (result == SINK_OK)
+        *ret_partitions = partitions;
+    return result;
+}
+
+enum sink_result topics_query(struct topics *topics, const char *name, mono_us deadline, int *ret_partitions,
+                              outbox_error **reterr)
+{
+    return query(topics, name, false, deadline, ret_partitions, reterr);
+}
+
+/* ---- creating ---- */
+
+static rd_kafka_NewTopic_t *new_topic(const struct topic_wish *wish, char *text, size_t size)
+{
+    rd_kafka_NewTopic_t *topic =
+        rd_kafka_NewTopic_new(wish->name, wish->partitions, wish->replication, text, size);
+
+    for (size_t i = 0; topic && i < wish->config_count; i++) {
+        rd_kafka_resp_err_t code =
+            rd_kafka_NewTopic_set_config(topic, wish->config[i].name, wish->config[i].value);
+
+        if (code) {
+            snprintf(text, size, "%s: %s", wish->config[i].name, rd_kafka_err2str(code));
+            rd_kafka_NewTopic_destroy(topic);
+            topic = NULL;
+        }
+    }
+    return topic;
+}
+
+/* The event is NULL if the deadline passed. */
+static rd_kafka_resp_err_t creation_result(rd_kafka_event_t *event, char *text, size_t size)
+{
+    const rd_kafka_topic_result_t **results;
+    rd_kafka_resp_err_t code;
+    size_t count = 0;
+    const char *why;
+
+    snprintf(text, size, "no answer from the controller");
+    if (!event)
+        return RD_KAFKA_RESP_ERR__TIMED_OUT;
+    code = rd_kafka_event_error(event);
+    if (code) {
+        snprintf(text, size, "%s", rd_kafka_event_error_string(event));
+        return code;
+    }
+    results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+    if (count != 1)
+        return RD_KAFKA_RESP_ERR__TIMED_OUT;
+    code = rd_kafka_topic_result_error(results[0]);
+    why = rd_kafka_topic_result_error_string(results[0]);
+    snprintf(text, size, "%s", why ? why : rd_kafka_err2str(code));
+    return code;
+}
+
+static rd_kafka_resp_err_t request_creation(struct topics *topics, rd_kafka_NewTopic_t *topic, int timeout_ms,
+                                            char *text, size_t size)
+{
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(topics->handle, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(topics->handle);
+    rd_kafka_event_t *event = NULL;
+    rd_kafka_resp_err_t code;
+
+    code = rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text, size);
+    if (!code)
+        code = rd_kafka_AdminOptions_set_operation_timeout(options, timeout_ms, text, size);
+    if (!code) {
+        rd_kafka_CreateTopics(topics->handle, &topic, 1, options, queue);
+        event = rd_kafka_queue_poll(queue, timeout_ms + 100);
+        code = creation_result(event, text, size);
+    }
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_AdminOptions_destroy(options);
+    return code;
+}
+
+enum sink_result topics_create(struct topics *topics, const struct topic_wish *wish, mono_us deadline,
+                               outbox_error **reterr)
+{
+    char text[256] = "";
+    rd_kafka_NewTopic_t *topic = new_topic(wish, text, sizeof(text));
+    int left = clock_until_ms(deadline), partitions;
+    rd_kafka_resp_err_t code;
+
+    if (!topic)
+        return fail(topics, SINK_REFUSED, "create", wish->name, text, reterr);
+    code = request_creation(topics, topic, left > 0 ? left : 1, text, sizeof(text));
+    rd_kafka_NewTopic_destroy(topic);
+    if (code && code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+        return fail(topics, sink_classify(code), "create", wish->name, text, reterr);
+    if (!code)
+        log_info("topic_created", LOG_TEXT("topic", wish->name));
+    return query(topics, wish->name, true, deadline, &partitions, reterr);
+}
+
+static enum sink_result ensure(struct topics *topics, const char *name, mono_us deadline,
+                               outbox_error **reterr)
+{
+    const struct kafka *kafka = topics->client->kafka;
+    const struct topic_wish wish = {.name = name,
+                                    .partitions = kafka_topic_partitions(kafka),
+                                    .replication = kafka_topic_replication(kafka)};
+    int partitions = 0;
+    enum sink_result result = topics_query(topics, name, deadline, &partitions, reterr);
+
+    if (result != SINK_OK || partitions > 0)
+        return result;
+    if (!kafka_create_topics(kafka)) {
+        outbox__fail(reterr, OUTBOX_ESERVER, "topic",
+                     "topic \"%s\" does not exist; create it, or set create_topics=yes", name);
+        return SINK_TOPIC_MISSING;
+    }
+    return topics_create(topics, &wish, deadline, reterr);
+}
+
+enum sink_result topics_ensure(struct topics *topics, const char *const *names, size_t count,
+                               mono_us deadline, outbox_error **reterr)
+{
+    for (size_t i = 0; i < count; i++) {
+        enum sink_result result;
+
+        if (known(topics, names[i]))
+            continue;
+        result = ensure(topics, names[i], deadline, reterr);
+        if (result != SINK_OK)
+            return result;
+    }
+    return SINK_OK;
+}

@@ -1,0 +1,89 @@
+#include "webhook/sender.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct sender {
+    pthread_t thread;
+    struct mailbox *given;
+    struct http *http; /* the thread's alone, but for http_wake() */
+    atomic_bool abandon;
+    atomic_bool stop;
+};
+
+static void *run(void *argument)
+{
+    struct sender *sender = argument;
+
+    while (!atomic_load(&sender->stop)) {
+        struct message *message;
+
+        while ((message = mailbox_take(sender->given, 0)) != NULL)
+            http_begin(sender->http, (struct http_exchange *)(void *)message);
+        if (atomic_exchange(&sender->abandon, false))
+            http_abandon(sender->http);
+        http_work(sender->http, clock_now() + SECONDS(1));
+    }
+    return NULL;
+}
+
+static void free_sender(struct sender *sender)
+{
+    http_free(sender->http);
+    mailbox_free(sender->given);
+    free(sender);
+}
+
+struct sender *sender_start(const struct http_settings *settings, struct mailbox *done, outbox_error **reterr)
+{
+    struct sender *sender = calloc(1, sizeof(*sender));
+
+    if (!sender) {
+        outbox__fail_memory(reterr);
+        return NULL;
+    }
+    sender->given = mailbox_new();
+    if (!sender->given) {
+        outbox__fail_memory(reterr);
+        goto fail;
+    }
+    sender->http = http_new(settings, done, reterr);
+    if (!sender->http)
+        goto fail;
+    if (pthread_create(&sender->thread, NULL, run, sender) != 0) {
+        outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the thread that sends webhooks");
+        goto fail;
+    }
+    return sender;
+
+fail:
+    free_sender(sender);
+    return NULL;
+}
+
+void sender_give(struct sender *sender, struct http_exchange *exchange)
+{
+    mailbox_put(sender->given, &exchange->message);
+}
+
+void sender_wake(struct sender *sender)
+{
+    http_wake(sender->http);
+}
+
+void sender_abandon(struct sender *sender)
+{
+    atomic_store(&sender->abandon, true);
+    http_wake(sender->http);
+}
+
+void sender_stop(struct sender *sender)
+{
+    if (!sender)
+        return;
+    atomic_store(&sender->stop, true);
+    http_wake(sender->http);
+    pthread_join(sender->thread, NULL);
+    free_sender(sender);
+}

@@ -1,0 +1,21 @@
+/* The thread that does HTTP.  It never waits for PostgreSQL. */
+#ifndef WEBHOOK_SENDER_H
+#define WEBHOOK_SENDER_H
+
+#include "base/error.h"
+#include "runtime/mailbox.h"
+#include "webhook/http.h"
+
+struct sender;
+
+/* done: where finished exchanges go.  NULL on failure. */
+struct sender *sender_start(const struct http_settings *settings, struct mailbox *done, outbox_error **reterr);
+/* Hands over one exchange; it is looked at after sender_wake().  Any thread. */
+void sender_give(struct sender *sender, struct http_exchange *exchange);
+void sender_wake(struct sender *sender);
+/* Breaks off everything: each exchange comes back soon.  Any thread. */
+void sender_abandon(struct sender *sender);
+/* Everything given must have come back.  NULL is allowed. */
+void sender_stop(struct sender *sender);
+
+#endif

@@ -1,0 +1,5 @@
+# Run by ./runtests, not by make check.
+EXTRA_DIST += \
+    %D%/guarantees.sh \
+    %D%/links.sh \
+    %D%/doxygen.sh
