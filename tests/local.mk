@@ -1,5 +1,5 @@
 # tests/unit mirrors src; each folder brings its fragment.  `make check` needs no server.
-EXTRA_DIST += build-aux/tap-driver.sh %D%/installcheck.sh %D%/unit/cmocka_all.h
+EXTRA_DIST += build-aux/tap-driver.sh %D%/unit/cmocka_all.h
 # For runtests: whole folders, so that no test is forgotten.  Nothing may be built in these, or it
 # would be distributed with them: programs belong into tools.
 EXTRA_DIST += \
