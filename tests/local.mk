@@ -1,7 +1,6 @@
 # tests/unit mirrors src; each folder brings its fragment.  `make check` needs no server.
 EXTRA_DIST += build-aux/tap-driver.sh %D%/unit/cmocka_all.h
-# For runtests: whole folders, so that no test is forgotten.  Nothing may be built in these, or it
-# would be distributed with them: programs belong into tools.
+# For runtests: whole folders, so that no test is forgotten.
 EXTRA_DIST += \
     %D%/all \
     %D%/integration \
@@ -10,7 +9,7 @@ EXTRA_DIST += \
     %D%/sanitize \
     %D%/skips.allowed
 include %D%/checks/local.mk
-include %D%/tools/emit/local.mk
+include %D%/integration/emit.mk
 include %D%/docs/local.mk
 if HAVE_CMOCKA
 include %D%/unit/base/local.mk

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # deadline: 120
-# Emitting, from C and in SQL, through the real pgbouncer in transaction mode.  The points are printed
-# by tests/tools/emit/emit_pooled.c.
+# Emitting, from C and in SQL, through the real pgbouncer in transaction mode: see emit_pooled.c, which
+# prints the points.
 set -eu -o pipefail
 # shellcheck source=tests/lib/tap.sh
 . "$OUTBOX_SRC/tests/lib/tap.sh"
@@ -49,6 +49,6 @@ if ! wait_until 10 psql -X -q -At -d "$pooled" -c 'select 1' >/dev/null 2>&1; th
     bail "pgbouncer does not answer"
 fi
 status=0
-"$OUTBOX_BUILD/tests/tools/emit/emit_test" --pooled "$pooled" "$DSN" || status=$?
+"$OUTBOX_BUILD/tests/integration/emit_test" --pooled "$pooled" "$DSN" || status=$?
 [ "$status" -eq 0 ] || diag "$(tail -n 20 "$dir/log")"
 exit "$status"

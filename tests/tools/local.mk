@@ -8,10 +8,10 @@ tests_tools_mock_broker_CFLAGS = $(AM_CFLAGS) -pthread $(RDKAFKA_CFLAGS)
 tests_tools_mock_broker_LDADD = $(RDKAFKA_LIBS)
 
 if HAVE_CMOCKA
-noinst_PROGRAMS += %D%/sink-broker
-tests_tools_sink_broker_SOURCES = %D%/sink_broker.c
-tests_tools_sink_broker_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
-tests_tools_sink_broker_LDADD = libsink.la libcore.la libruntime.la libbase.la \
+noinst_PROGRAMS += tests/integration/sink-broker
+tests_integration_sink_broker_SOURCES = tests/integration/sink_broker.c
+tests_integration_sink_broker_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
+tests_integration_sink_broker_LDADD = libsink.la libcore.la libruntime.la libbase.la \
     $(RDKAFKA_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
 endif
 dist_noinst_SCRIPTS += tests/integration/sink_real_broker

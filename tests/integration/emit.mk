@@ -9,3 +9,4 @@ check_PROGRAMS += %D%/emit_test
     %D%/emit_test.c
 %C%_emit_test_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS)
 %C%_emit_test_LDADD = liboutbox.la $(LIBPQ_LIBS)
+dist_noinst_SCRIPTS += %D%/emit_c.sh %D%/emit_pgbouncer.sh %D%/publisher.sh
