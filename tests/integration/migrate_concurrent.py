@@ -51,10 +51,27 @@ def several_databases(server, on):
                 f"{on}, several databases: {name} is complete")
 
 
+def meeting_at_a_role(server, on):
+    """Another database's migration has granted a membership and not yet committed."""
+    dsn = f"{server} dbname=meeting"
+    tap.sql(server, "CREATE DATABASE meeting")
+    other = tap.connect(server, autocommit=False)
+    tap.sql(server, "CREATE ROLE outbox_owner")
+    tap.sql(server, "CREATE ROLE outbox_maintenance")
+    other.cursor().execute("GRANT outbox_owner TO outbox_maintenance")
+    process = start("outboxctl", dsn)
+    waits = "SELECT pid FROM pg_stat_activity WHERE datname = 'meeting' AND wait_event_type = 'Lock'"
+    tap.ok(tap.wait_until(lambda: tap.sql(server, waits)), f"{on}, at a role: the second waits for the first")
+    other.commit()
+    other.close()
+    tap.is_(len(finish([process], f"{on}, at a role")), 7, f"{on}, at a role: and then goes on")
+
+
 for version in ("15", "18"):
     directory = f"{tap.TMP}/pg{version}"
     os.mkdir(directory)
     cluster = tap.start_postgres(directory, "--version", version)
-    several_databases(cluster, version)  # first: no role exists yet
+    meeting_at_a_role(cluster, version)  # first: no role exists yet
+    several_databases(cluster, version)
     one_database(cluster, version)
 tap.done_testing()
