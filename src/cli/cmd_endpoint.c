@@ -14,6 +14,7 @@ static const struct flag_spec add_flags[] = {
     {"policy", "POLICY", "when an outcome is unknown: resend, reconcile or park; resend"},
     {"timeout", "TIME", "for one request; 15s"},
     {"concurrency", "N", "requests under way at once; 16"},
+    {"schedule", "LIST", "the wait before each attempt; 0s,5s,5m,30m,2h,5h,10h,14h,20h,24h"},
     {"secret-file", "FILE", "holds the secret, whsec_...; \"-\": standard input. Else one is made"},
     {NULL, NULL, NULL},
 };
@@ -22,6 +23,7 @@ struct new_endpoint {
     unsigned char secret[SECRET_MAX];
     size_t secret_size;
     struct outbox__buf types;
+    struct outbox__buf schedule; /* empty: the default */
     int64_t concurrency;
     mono_us timeout;
 };
@@ -77,8 +79,10 @@ static int check_words(struct cli *cli, outbox_error **reterr)
 static int read_new(struct cli *cli, struct new_endpoint *ret, outbox_error **reterr)
 {
     const char *types = flag_text(&cli->args, "types");
+    const char *schedule = flag_text(&cli->args, "schedule");
 
     if (check_words(cli, reterr) < 0 || array_literal(types ? types : "*", &ret->types, reterr) < 0 ||
+        (schedule && schedule_literal(schedule, &ret->schedule, reterr) < 0) ||
         flag_integer(&cli->args, "concurrency", 1, 1000, 16, &ret->concurrency, reterr) < 0 ||
         flag_duration(&cli->args, "timeout", MILLISECONDS(100), SECONDS(120), SECONDS(15), &ret->timeout,
                       reterr) < 0)
@@ -114,8 +118,10 @@ static int insert(struct cli *cli, const struct new_endpoint *endpoint)
     pg_arg_text(&args, flag_given(&cli->args, "policy") ? flag_text(&cli->args, "policy") : "resend");
     pg_arg_int(&args, endpoint->timeout / 1000);
     pg_arg_int(&args, endpoint->concurrency);
+    pg_arg_text(&args, flag_given(&cli->args, "schedule") ? outbox__buf_text(&endpoint->schedule) : NULL);
     if (pg_exec(cli->pg,
-                "SELECT outbox.endpoint_add($1, $2::bytea, $3, $4::text[], $5, $6, $7::integer, $8::integer)",
+                "SELECT outbox.endpoint_add($1, $2::bytea, $3, $4::text[], $5, $6, $7::integer, $8::integer,"
+                " $9::interval[])",
                 &args, 0, clock_now() + cli->timeout, &result, &err) == OUTBOX_OK) {
         print_added(cli, PQgetvalue(result, 0, 0), endpoint);
         PQclear(result);
@@ -129,12 +135,13 @@ static int insert(struct cli *cli, const struct new_endpoint *endpoint)
 
 static int run_add(struct cli *cli)
 {
-    struct new_endpoint endpoint = {.types = OUTBOX__BUF_INIT(16384)};
+    struct new_endpoint endpoint = {.types = OUTBOX__BUF_INIT(16384), .schedule = OUTBOX__BUF_INIT(4096)};
     outbox_error *err = NULL;
     int code = read_new(cli, &endpoint, &err) < 0 ? cli_fail_error(err) : insert(cli, &endpoint);
 
     explicit_bzero(endpoint.secret, sizeof(endpoint.secret));
     outbox__buf_free(&endpoint.types);
+    outbox__buf_free(&endpoint.schedule);
     return code;
 }
 

@@ -2,11 +2,16 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/base64.h"
+#include "config/value.h"
+
+/* What the relay takes. */
+#define SCHEDULE_MAX 64
 
 int read_input(const char *path, struct outbox__buf *buf, outbox_error **reterr)
 {
@@ -57,6 +62,33 @@ int array_literal(const char *list, struct outbox__buf *buf, outbox_error **rete
         if (!*list)
             break;
         outbox__buf_puts(buf, ",");
+        list++;
+    }
+    outbox__buf_puts(buf, "}");
+    return buf->failed ? outbox__fail(reterr, OUTBOX_EINVAL, NULL, "the list is too long") : OUTBOX_OK;
+}
+
+/* Durations as the other flags take them: what Postgres calls an interval knows other units. */
+int schedule_literal(const char *list, struct outbox__buf *buf, outbox_error **reterr)
+{
+    char word[VALUE_TEXT];
+    mono_us wait;
+
+    for (int count = 1;; count++) {
+        size_t size = strcspn(list, ",");
+
+        if (count > SCHEDULE_MAX)
+            return outbox__fail(reterr, OUTBOX_ELIMIT, "schedule", "--schedule: has more than %d waits",
+                                SCHEDULE_MAX);
+        snprintf(word, sizeof(word), "%.*s", (int)size, list);
+        if (size >= sizeof(word) || !value_duration(word, &wait) || wait < 0)
+            return outbox__fail(
+                reterr, OUTBOX_EINVAL, "schedule",
+                "--schedule: \"%s\" is no time; must be like 0s,5s,5m: the wait before each attempt", word);
+        outbox__buf_printf(buf, "%s%" PRId64 " us", count == 1 ? "{" : ",", wait);
+        list += size;
+        if (!*list)
+            break;
         list++;
     }
     outbox__buf_puts(buf, "}");

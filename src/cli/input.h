@@ -10,6 +10,8 @@ int read_input(const char *path, struct outbox__buf *buf, outbox_error **reterr)
 
 /* A text of words separated by commas as an array of PostgreSQL, '{"a","b.*"}'. */
 int array_literal(const char *list, struct outbox__buf *buf, outbox_error **reterr);
+/* Appends a literal of interval[] from times separated by commas, such as 0s,5s,5m. */
+int schedule_literal(const char *list, struct outbox__buf *buf, outbox_error **reterr);
 
 /* Secret bytes of a webhook: generated, or read from its text form "whsec_BASE64". */
 #define SECRET_PREFIX "whsec_"
