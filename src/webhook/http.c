@@ -355,10 +355,10 @@ static void explain(struct call *call, CURLcode code, struct http_evidence *evid
         snprintf(evidence->address, sizeof(evidence->address), "%s", call->denied);
         if (call->denied_plain)
             snprintf(error, room,
-                     "address %s is not in allowed_addresses, which http without TLS needs; use https",
+                     "address %s is not listed in webhook_allow, which http without TLS needs; use https",
                      call->denied);
         else
-            snprintf(error, room, "address %s is not public; list it in allowed_addresses to permit it",
+            snprintf(error, room, "address %s is not public; list it in webhook_allow to permit it",
                      call->denied);
         return;
     }
