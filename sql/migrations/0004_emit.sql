@@ -112,30 +112,35 @@ BEGIN
     RETURN true;
 END $$;
 
--- Function:  outbox.claim_id(id)
--- Claims a caller's id for this transaction.
--- Returns:   true if it is new, false if an earlier transaction emitted it
--- The lock makes concurrent claims of one id wait for each other's end.  A READ
--- COMMITTED caller then sees whatever the other committed.  With an older snapshot
--- it may not, so the claim is tried in every slot: a unique index looks past
--- snapshots and answers with a serialization failure (40001: retry).
-CREATE FUNCTION outbox.claim_id(p_id uuid) RETURNS boolean
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Function:  outbox.claim_ids(ids)
+-- Claims ids that a caller supplied, for this transaction.
+-- Returns:   those that are new; the others were emitted by an earlier transaction or
+--            earlier in this one
+-- The locks make concurrent claims of one id wait for each other's end; they are taken
+-- in order of id, so that two callers with the same ids cannot deadlock.  A READ
+-- COMMITTED caller then sees whatever the other committed.  With an older snapshot it
+-- may not, so the claim is tried in every slot: a unique index looks past snapshots and
+-- answers with a serialization failure (40001: retry).
+CREATE FUNCTION outbox.claim_ids(p_ids uuid[]) RETURNS uuid[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     today smallint := outbox.day_slot(clock_timestamp());
+    fresh uuid[];
 BEGIN
-    PERFORM pg_advisory_xact_lock(uuid_hash_extended(p_id, 0));
-    IF EXISTS (SELECT FROM outbox.emitted e WHERE e.id = p_id) THEN
-        RETURN false;
-    END IF;
+    PERFORM pg_advisory_xact_lock(uuid_hash_extended(u.id, 0))
+       FROM (SELECT DISTINCT i.id FROM unnest(p_ids) AS i(id) WHERE i.id IS NOT NULL ORDER BY i.id) AS u;
+    fresh := ARRAY(SELECT DISTINCT i.id FROM unnest(p_ids) AS i(id)
+                    WHERE i.id IS NOT NULL AND NOT EXISTS (SELECT FROM outbox.emitted e WHERE e.id = i.id));
     IF current_setting('transaction_isolation') = 'read committed' THEN
-        INSERT INTO outbox.emitted (id, slot) VALUES (p_id, today);
+        INSERT INTO outbox.emitted (id, slot) SELECT i.id, today FROM unnest(fresh) AS i(id);
     ELSE
-        INSERT INTO outbox.emitted (id, slot) SELECT p_id, g FROM generate_series(0, 15) AS g
+        INSERT INTO outbox.emitted (id, slot)
+        SELECT i.id, g FROM unnest(fresh) AS i(id) CROSS JOIN generate_series(0, 15) AS g
         ON CONFLICT DO NOTHING;
-        DELETE FROM outbox.emitted e WHERE e.id = p_id AND e.slot <> today;
+        DELETE FROM outbox.emitted e USING unnest(fresh) AS i(id) WHERE e.id = i.id AND e.slot <> today;
     END IF;
-    RETURN true;
+    RETURN fresh;
 END $$;
 
 -- Function:  outbox.ring()
@@ -181,7 +186,7 @@ BEGIN
             p_traceparent, p_tracestate, p_occurred_at, p_schema_ref);
     END IF;
     IF p_id IS NOT NULL THEN
-        IF NOT outbox.claim_id(p_id) THEN
+        IF cardinality(outbox.claim_ids(ARRAY[p_id])) = 0 THEN
             emit_event.id := p_id;
             emit_event.already_emitted := true;
             RETURN;
@@ -215,8 +220,8 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS
 DECLARE
     count integer := coalesce(cardinality(p_type), 0);
     ids   uuid[];
+    fresh uuid[];
     old   boolean[] := array_fill(false, ARRAY[count]);
-    claim record;
 BEGIN
     IF count <> ANY (ARRAY[cardinality(p_key), cardinality(p_payload), cardinality(p_content_type),
                            cardinality(p_topic), cardinality(p_headers), cardinality(p_id),
@@ -236,11 +241,12 @@ BEGIN
     SELECT array_agg(coalesce(u.id, gen_random_uuid()) ORDER BY u.i) INTO ids
       FROM unnest(p_type, p_id) WITH ORDINALITY AS u(type, id, i);
     IF p_id IS NOT NULL THEN
-        -- In order of id, so that two callers with the same ids cannot deadlock.
-        FOR claim IN SELECT u.i, u.id FROM unnest(p_id) WITH ORDINALITY AS u(id, i)
-                      WHERE u.id IS NOT NULL ORDER BY u.id, u.i LOOP
-            old[claim.i] := NOT outbox.claim_id(claim.id);
-        END LOOP;
+        fresh := outbox.claim_ids(p_id);
+        -- Old is also the second of two equal ids.
+        SELECT array_agg(u.id IS NOT NULL AND (f.id IS NULL OR u.nth > 1) ORDER BY u.i) INTO old
+          FROM (SELECT i.id, i.i, row_number() OVER (PARTITION BY i.id ORDER BY i.i) AS nth
+                  FROM unnest(p_id) WITH ORDINALITY AS i(id, i)) AS u
+          LEFT JOIN unnest(fresh) AS f(id) ON f.id = u.id;
     END IF;
     INSERT INTO outbox.event (id, type, topic, key, partition, tenant, headers, content_type, payload,
                               schema_ref, traceparent, tracestate, occurred_at)

@@ -158,7 +158,8 @@ END $$;
 -- Marks due deliveries as being sent and hands them over: for each endpoint at most
 -- its number of slots, oldest first; at most limit in all, and the endpoints named
 -- first come first.  A claim outlives its endpoint's timeout by margin.  The caller
--- must commit before the first byte.
+-- must commit before the first byte.  Look-ups by index only: the planner cannot
+-- know how few rows there are, and would rather hash all events.
 -- Returns:   what there is to send; present is false if the event is gone
 CREATE FUNCTION outbox.delivery_claim(
     p_worker text, p_endpoints uuid[], p_slots integer[], p_limit integer, p_margin interval)
@@ -166,7 +167,8 @@ RETURNS TABLE (delivery bigint, token bigint, send integer, attempts integer, ag
                present boolean, endpoint uuid, event_id uuid, event_type text, content_type text, payload bytea,
                headers text, traceparent text, tracestate text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -219,7 +221,8 @@ CREATE FUNCTION outbox.delivery_finish(
     p_first_byte_us bigint[], p_total_us bigint[], p_response text[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(outbox.lock_class(), 5);

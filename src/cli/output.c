@@ -63,22 +63,30 @@ static size_t escape(unsigned char c, char *ret)
     return 4;
 }
 
-/* C0 and DEL; the C1 controls are two bytes in UTF-8, c2 80 to c2 9f. */
-static bool is_control(const unsigned char *text, size_t left)
+/* The bytes of the control character at text, or 0: C0 and DEL are one, the C1 controls
+ * are two in UTF-8, c2 80 to c2 9f. */
+static size_t control_size(const unsigned char *text, size_t left)
 {
-    return text[0] < 0x20 || text[0] == 0x7f || (left > 1 && text[0] == 0xc2 && text[1] < 0xa0);
+    if (text[0] < 0x20 || text[0] == 0x7f)
+        return 1;
+    return left > 1 && text[0] == 0xc2 && text[1] < 0xa0 ? 2 : 0;
 }
 
 static char *escaped(const char *text, size_t size)
 {
     char *copy = must(malloc(size * 4 + 1));
     size_t used = 0;
+    size_t control = 0; /* bytes left of the present one */
 
     for (size_t i = 0; i < size; i++) {
-        if (is_control((const unsigned char *)text + i, size - i))
+        if (control == 0)
+            control = control_size((const unsigned char *)text + i, size - i);
+        if (control > 0) {
             used += escape((unsigned char)text[i], copy + used);
-        else
+            control--;
+        } else {
             copy[used++] = text[i];
+        }
     }
     copy[used] = '\0';
     return copy;

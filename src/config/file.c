@@ -89,7 +89,8 @@ static char *next_piece(char *buffer, int buffer_size, void *stream)
     size = getline(&r->line, &r->allocated, r->file);
     if (size < 0)
         return NULL;
-    r->number++;
+    if (r->number++ == 0 && strncmp(r->line, "\xef\xbb\xbf", 3) == 0)
+        memmove(r->line, r->line + 3, (size_t)size - 2); /* a byte order mark */
     r->size = size_without_comment(r->line);
     r->given = 0;
     r->continued = r->size > 0 && isspace((unsigned char)r->line[0]);

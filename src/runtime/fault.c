@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/log.h"
+
 static atomic_int passages;
 
 void fault_point(const char *name)
@@ -20,8 +22,10 @@ void fault_point(const char *name)
         return;
     if (wanted[size] == ':')
         passage = strtol(wanted + size + 1, NULL, 10);
-    if (atomic_fetch_add(&passages, 1) + 1 == passage)
+    if (atomic_fetch_add(&passages, 1) + 1 == passage) {
+        log_error("fault", LOG_TEXT("point", name)); /* a test must know that it was this death */
         kill(getpid(), SIGKILL);
+    }
 }
 
 #endif

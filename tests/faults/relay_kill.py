@@ -1,0 +1,201 @@
+#!/usr/bin/python3
+# deadline: 400
+"""kill -9 of the relay at each step of its cycle, on a real Kafka and a real
+PostgreSQL, with the ledger oracle (tests/lib/ledger.py).
+
+At each point the relay dies twice, with writers at work: the first time it
+comes there, of a lane that has never run, and again some passages later, after
+a restart. Then it is started once more and must bring everything to its end.
+"""
+import copy
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import ledger
+import relay
+import tap
+
+# Each point with the passage of the second death: late enough that events have
+# been published, and in the midst of others.
+POINTS = {
+    "relay_after_lease": 1,
+    "relay_after_read": 4,
+    "relay_before_acknowledge": 4,
+    "relay_after_acknowledge": 4,
+    "tick_before": 6,
+    "tick_after": 4,
+    "kafka_before_init": 1,
+    "kafka_after_init": 1,
+    "kafka_after_begin": 4,
+    "kafka_after_half_produce": 3,
+    "kafka_after_produce": 4,
+    "kafka_after_marker": 4,
+    "kafka_before_commit": 4,
+    "kafka_after_commit": 4,
+    "webhook_after_claim": 3,
+    "webhook_before_send": 5,
+    "webhook_after_send": 5,
+    "webhook_after_record": 3,
+}
+# Small, so that there are several Kafka transactions in a batch.
+OPTIONS = {"batch_events": "20", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
+
+
+class Failure(Exception):
+    """The run did not come to where there is something to audit."""
+
+
+def points_in_source():
+    found = subprocess.run(["grep", "-rhoP", r'(?<=\bFAULT\(")\w+', tap.SRC + "/src"], check=True,
+                           stdout=subprocess.PIPE, text=True).stdout
+    return set(found.split())
+
+
+def prepare():
+    outbox = relay.Outbox()
+    book = ledger.Ledger(outbox, outbox.create_topic("orders", 2), outbox.create_topic("rest", 3))
+    book.add_endpoint(ledger.Receiver(seed=book.seed))
+    book.add_endpoint(ledger.Receiver(seed=book.seed + 1), ["order.*"])
+    return outbox, book
+
+
+def die_at(outbox, fault):
+    """Starts a relay that must die there, by its own SIGKILL."""
+    process = outbox.start(fault=fault, **OPTIONS)
+    status = process.wait(40)
+    name = fault.split(":")[0]
+    if status != -signal.SIGKILL or not process.said(f"event=fault point={name}\\b"):
+        process.show()
+        raise Failure(f"the relay did not die at {fault}: exit status {status}")
+
+
+def start_again(outbox):
+    """Under the same name; now it works."""
+    process = outbox.start(**OPTIONS)
+    before = outbox.published()
+    if not process.wait_running() or not outbox.wait_published(before + 20):
+        process.show()
+        raise Failure("the restarted relay does not publish")
+    return process
+
+
+def bring_to_end(outbox, book, process):
+    """After the writers have stopped."""
+    settled = book.settle()
+    status = process.stop()
+    if not settled or status != 0:
+        process.show()
+        raise Failure(f"not settled: {book.count()} committed, {outbox.lane()}, exit status {status}, deliveries "
+                      f"{outbox.sql('select state, count(*) from outbox.delivery group by 1')}")
+
+
+def judge(name, book, kills):
+    complaints = book.audit(kills)
+    tap.diag(f"{book.count()} events committed, {len(book.rolled_back)} rolled back")
+    if book.count() < 50 or not book.rolled_back:
+        complaints.append("too little happened for this to mean anything")
+    if not tap.ok(not complaints, name):
+        tap.diag(f"seed {book.seed}")
+        for complaint in complaints:
+            tap.diag(complaint)
+
+
+def kill_at(point, passage):
+    name = f"kill -9 at {point}: nothing lost, nothing doubled"
+    outbox, book = prepare()
+    try:
+        with book.writers():
+            die_at(outbox, point)
+            die_at(outbox, f"{point}:{passage}")
+            process = start_again(outbox)
+        bring_to_end(outbox, book, process)
+    except Failure as failure:
+        tap.ok(False, name)
+        tap.diag(f"seed {book.seed}: {failure}")
+        return
+    judge(name, book, kills=2)
+
+
+def kill_at_random(times):
+    name = f"kill -9 at random moments, {times} times under load: nothing lost, nothing doubled"
+    outbox, book = prepare()
+    dice = random.Random(book.seed)
+    progress = []
+    try:
+        with book.writers(count=4, pause=0.005):
+            for _ in range(times):
+                process = outbox.start(**OPTIONS)
+                # from the midst of the takeover to well within the running
+                time.sleep(dice.uniform(0.1, 1.6))
+                if process.kill() != -signal.SIGKILL:
+                    process.show()
+                    raise Failure("the relay ended by itself")
+                progress.append(outbox.published())
+            process = start_again(outbox)
+        bring_to_end(outbox, book, process)
+    except Failure as failure:
+        tap.ok(False, name)
+        tap.diag(f"seed {book.seed}: {failure}")
+        return None
+    tap.diag(f"published at each death: {progress}, of {book.count()}")
+    judge(name, book, kills=times)
+    return book
+
+
+def check_oracle(book):
+    """An oracle that cannot fail says nothing."""
+    def complaints(change):
+        found = dict(book.collect())
+        found["records"] = copy.deepcopy(found["records"])
+        found["requests"] = copy.deepcopy(found["requests"])
+        found["deliveries"] = list(found["deliveries"])
+        change(found)
+        return "\n".join(ledger.audit_kafka(found) + ledger.audit_position(found) +
+                         ledger.audit_deliveries(found, kills=10))
+
+    def double(found):
+        found["records"].append(dict(found["records"][7], offset=10**9))
+
+    def swap(found):
+        keyed = [r for r in found["records"] if r["key"] == "key-1" and r["topic"] == book.topic]
+        keyed[0]["offset"], keyed[1]["offset"] = keyed[1]["offset"], keyed[0]["offset"]
+
+    def ghost(found):
+        found["rolled_back"] = set(found["rolled_back"]) | {next(iter(found["ledger"]))}
+
+    def forget(found):
+        requests = next(iter(found["requests"].values()))
+        del requests[next(iter(requests))]
+
+    tap.is_(complaints(lambda found: None), "", "the oracle has nothing to say about what it was given")
+    tap.like(complaints(lambda found: found["records"].pop(5)), "lost on the way to Kafka, 1: ",
+             "the oracle sees a hidden record")
+    tap.like(complaints(double), "doubled in Kafka, 1: ", "the oracle sees a doubled record")
+    tap.like(complaints(swap), "order: ", "the oracle sees two records of a key in the wrong order")
+    tap.like(complaints(ghost), "rolled back, yet in Kafka, 1: ", "the oracle sees a record of a rolled-back transaction")
+    tap.like(complaints(lambda found: found.update(published=1)), "the lane counts 1 published",
+             "the oracle sees a wrong count")
+    tap.like(complaints(lambda found: found["deliveries"].pop()), "deliveries of",
+             "the oracle sees a missing delivery")
+    tap.like(complaints(forget), "effects lack 1: ", "the oracle sees a missing effect of a webhook")
+
+
+def main():
+    only = sys.argv[1:]
+    tap.is_(points_in_source(), set(POINTS), "every fault point of the source has its test")
+    for point, passage in POINTS.items():
+        if not only or point in only:
+            started = time.monotonic()
+            kill_at(point, passage)
+            tap.diag(f"{time.monotonic() - started:.1f} s")
+    if not only or "random" in only:
+        book = kill_at_random(10)
+        if book:
+            check_oracle(book)
+    tap.done_testing()
+
+
+main()

@@ -1,0 +1,162 @@
+"""For the tests of outbox-relay: an outbox with topics of its own, and relays on it.
+
+    outbox = relay.Outbox()
+    topic = outbox.create_topic("orders")
+    first = outbox.start("first", fault="kafka_after_commit:3")
+    outbox.wait_published(100)
+    first.stop()
+    outbox.records(topic)
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+
+import tap
+
+RELAY = tap.BUILD + "/outbox-relay"
+TOPIC_DUMP = tap.BUILD + "/tests/tools/topic-dump"
+
+# What a test has to wait for follows from these.
+LEASE = 2
+SHORT = {"lease": f"{LEASE}s", "lease_renew": "500ms", "transaction_timeout": "5s", "create_topics": "yes",
+         "log_level": "debug", "connect_timeout": "5s"}
+
+
+class Relay:
+    """A process of outbox-relay. Its log is kept in a file."""
+
+    count = 0
+
+    def __init__(self, options, fault=None):
+        Relay.count += 1
+        self.path = f"{tap.TMP}/relay-{os.getpid()}-{Relay.count}.log"
+        environment = {n: v for n, v in os.environ.items() if not n.startswith("OUTBOX_")}
+        if fault:
+            environment["OUTBOX_FAULT"] = fault
+        with open(self.path, "wb") as log:
+            self.process = tap.spawn([RELAY, *(f"--{n}={v}" for n, v in options.items())],
+                                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+
+    def log(self):
+        with open(self.path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def said(self, regex):
+        return re.search(regex, self.log())
+
+    def wait_said(self, regex, deadline=30):
+        """Waits until the log has it, or the process ends."""
+        return bool(tap.wait_until(lambda: self.said(regex) or self.process.poll() is not None, deadline)
+                    and self.said(regex))
+
+    def wait_running(self, deadline=30):
+        return self.wait_said("event=lane lane=0 state=running", deadline)
+
+    def running(self):
+        return self.process.poll() is None
+
+    def wait(self, deadline=30):
+        """Its exit status; None if it does not end. Negative: by that signal."""
+        tap.wait_until(lambda: self.process.poll() is not None, deadline, 0.01)
+        return self.process.poll()
+
+    def send(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        self.process.kill()
+        return self.process.wait()
+
+    def stop(self, patience=15):
+        return tap.end(self.process, signal.SIGTERM, patience)
+
+    def show(self, lines=40):
+        for line in self.log().splitlines()[-lines:]:
+            tap.diag("relay |", line)
+
+
+class Outbox:
+    """A database with the schema, and a prefix of topics that no other has."""
+
+    def __init__(self, dsn=None, prefix=None):
+        self.dsn = dsn or tap.create_database()
+        self.prefix = prefix or tap.unique("relay")
+
+    def create_topic(self, name, partitions=4, *settings):
+        return tap.create_topic(f"{self.prefix}.{name}", partitions, *settings)
+
+    def options(self, name="relay", **changes):
+        options = {"dsn": self.dsn, "name": name, "topic_prefix": self.prefix,
+                   "kafka.bootstrap.servers": tap.KAFKA, **SHORT}
+        options.update(changes)
+        return {n: v for n, v in options.items() if v is not None}
+
+    def start(self, name="relay", fault=None, **changes):
+        return Relay(self.options(name, **changes), fault)
+
+    def sql(self, statement, arguments=None):
+        return tap.sql(self.dsn, statement, arguments)
+
+    def emit(self, **event):
+        """Emits one event in a transaction of its own; returns its id. The
+        payload, if a text, is JSON."""
+        names = ", ".join(f"{name} => %({name})s{TYPES.get(name, '')}" for name in event)
+        return self.sql(f"select outbox.emit({names})::text", event)[0][0]
+
+    def lane(self):
+        return self.sql("select to_jsonb(l) from outbox.lane l where map = 1 and lane = 0")[0][0]
+
+    def lease(self):
+        return self.sql("select to_jsonb(l) from outbox.lease l where name = 'lane/1/0'")[0][0]
+
+    def published(self):
+        return self.lane()["published"]
+
+    def wait_published(self, count, deadline=30):
+        """Waits until the database knows of that many published events, or more."""
+        return tap.wait_until(lambda: self.published() >= count, deadline)
+
+    def unpublished(self):
+        """What lies beyond the lane's position: its unfinished batch and what
+        was emitted since."""
+        connection = tap.connect(self.dsn)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("select (outbox.tick()).id")
+                latest = cursor.fetchone()[0]
+                cursor.execute("""
+                    select (select count(*) from outbox.batch(from_tick, to_tick, seq) where not done)
+                         + (select count(*) from outbox.batch(to_tick, %s))
+                      from outbox.lane where map = 1 and lane = 0""", (latest,))
+                return cursor.fetchone()[0]
+        finally:
+            connection.close()
+
+    def records(self, *topics):
+        return dump(*topics)
+
+
+TYPES = {"payload": "::jsonb", "headers": "::jsonb", "id": "::uuid", "occurred_at": "::timestamptz"}
+
+
+def dump(*topics, isolation="read_committed", timeout=60):
+    """All records of the topics, as topic-dump reads them: dictionaries with
+    topic, partition, offset, timestamp, key, headers (pairs) and payload."""
+    status, output, errors = tap.run(
+        [TOPIC_DUMP, "--bootstrap", tap.KAFKA, "--isolation", isolation, "--json", "--timeout", str(timeout), *topics],
+        timeout=timeout + 10)
+    if status:
+        raise RuntimeError(f"topic-dump: exit {status}: {errors}")
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def header(record, name):
+    """The value of its last header of that name, or None."""
+    values = [value for key, value in record["headers"] if key == name]
+    return values[-1] if values else None
+
+
+def ids(records):
+    return [header(record, "outbox-id") for record in records]
