@@ -233,6 +233,7 @@ static void on_acquired(struct lane *lane, const struct lane_event *event)
     lane->acked = event->position;
     lane->started = event->started;
     lane->acked_published = event->published;
+    lane->endpoints = event->endpoints;
     lane->fenced = false;
     if (!event->system_matches)
         halt(lane, LANE_HALT_WRONG_SERVER);

@@ -129,7 +129,7 @@ enum lane_event_kind {
     LANE_EVENT_STOP,          /* finish what is open, give the lease back */
     LANE_EVENT_TIMER,
     LANE_EVENT_TICK,          /* tick: a new one, durably committed */
-    LANE_EVENT_ACQUIRED,      /* epoch, lease_until, position, started, system_matches, published */
+    LANE_EVENT_ACQUIRED,      /* epoch, lease_until, position, started, system_matches, published, endpoints */
     LANE_EVENT_NOT_ACQUIRED,  /* retry_after */
     LANE_EVENT_VERIFIED,      /* found: the ticks are there */
     LANE_EVENT_LEASE_CHECKED, /* found: still ours; lease_until */
