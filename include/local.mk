@@ -1,6 +1,8 @@
-nobase_include_HEADERS += \
+outboxincludedir = $(includedir)/outbox
+outboxinclude_HEADERS = \
     %D%/outbox/emit.h \
     %D%/outbox/error.h \
     %D%/outbox/event.h \
-    %D%/outbox/outbox.h
-nobase_nodist_include_HEADERS += %D%/outbox/version.h
+    %D%/outbox/outbox.h \
+    %D%/outbox/webhook.h
+nodist_outboxinclude_HEADERS = %D%/outbox/version.h

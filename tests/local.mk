@@ -1,5 +1,13 @@
 # tests/unit mirrors src; each folder brings its fragment.  `make check` needs no server.
-EXTRA_DIST += build-aux/tap-driver.sh
+EXTRA_DIST += build-aux/tap-driver.sh %D%/unit/cmocka_all.h
+# For runtests: whole folders, so that no test is forgotten.
+EXTRA_DIST += \
+    %D%/all \
+    %D%/integration \
+    %D%/lib \
+    %D%/packaging \
+    %D%/sanitize \
+    %D%/skips.allowed
 include %D%/checks/local.mk
 include %D%/docs/local.mk
 if HAVE_CMOCKA

@@ -34,12 +34,14 @@ extern "C" {
     X(OUTBOX_ESIGNATURE, -1008, "signature", "a webhook is not authentic, or too old or too new")            \
     X(OUTBOX_EINTERNAL, -1009, "internal", "a fault of the library or of one below it")
 
+/* What functions return. */
 enum outbox_status {
 #define OUTBOX_ERROR_ENUM(code, value, name, meaning) code = value,
     OUTBOX_ERROR_MAP(OUTBOX_ERROR_ENUM)
 #undef OUTBOX_ERROR_ENUM
 };
 
+/* The details of a failure. */
 typedef struct outbox_error outbox_error;
 
 /* The code, one of enum outbox_status.  err may not be NULL. */

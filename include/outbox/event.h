@@ -126,11 +126,12 @@ OUTBOX_API int outbox_event_set_tenant(outbox_event *ev, const char *tenant);
  * OUTBOX_HEADER_COUNT_LIMIT headers.  name NULL: OUTBOX_EINVAL. */
 OUTBOX_API int outbox_event_set_header(outbox_event *ev, const char *name, const char *value);
 
-/* The W3C trace context in which the event is emitted: the values of the headers of the same
- * names, unchanged.  traceparent: 55 characters in lower case.  tracestate: at most
- * OUTBOX_TRACESTATE_LIMIT characters, no control characters.
- * Source: https://www.w3.org/TR/trace-context/ */
+/* The W3C trace context in which the event is emitted: the value of the header traceparent,
+ * unchanged, 55 characters in lower case.  Source: https://www.w3.org/TR/trace-context/ */
 OUTBOX_API int outbox_event_set_traceparent(outbox_event *ev, const char *traceparent);
+
+/* The value of the header tracestate, unchanged.  At most OUTBOX_TRACESTATE_LIMIT characters, no
+ * control characters. */
 OUTBOX_API int outbox_event_set_tracestate(outbox_event *ev, const char *tracestate);
 
 /* When it happened, in microseconds since 1970-01-01 00:00:00 UTC, from OUTBOX_OCCURRED_AT_MIN

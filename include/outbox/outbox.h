@@ -6,6 +6,7 @@
 #include <outbox/error.h>
 #include <outbox/event.h>
 #include <outbox/version.h>
+#include <outbox/webhook.h>
 
 #ifdef __cplusplus
 extern "C" {

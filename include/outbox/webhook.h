@@ -31,10 +31,10 @@
 extern "C" {
 #endif
 
-/* The names of the three headers (header names are case-insensitive). */
-#define OUTBOX_WEBHOOK_ID "webhook-id"
-#define OUTBOX_WEBHOOK_TIMESTAMP "webhook-timestamp"
-#define OUTBOX_WEBHOOK_SIGNATURE "webhook-signature"
+/* The names of the three headers; case does not count in them. */
+#define OUTBOX_WEBHOOK_ID "webhook-id"               /* of the event: the same in every attempt */
+#define OUTBOX_WEBHOOK_TIMESTAMP "webhook-timestamp" /* of the attempt */
+#define OUTBOX_WEBHOOK_SIGNATURE "webhook-signature" /* or several, separated by spaces */
 
 /* How far, in seconds, webhook-timestamp may be off to either side, unless told otherwise. */
 #define OUTBOX_WEBHOOK_TOLERANCE 300
@@ -45,7 +45,7 @@ typedef struct outbox_webhook {
     const char *timestamp; /* value of webhook-timestamp; NULL if the request has none */
     const char *signature; /* value of webhook-signature; NULL if the request has none */
     const void *body;      /* the raw bytes, before any decoding of their content; NULL if there are none */
-    size_t body_size;
+    size_t body_size;      /* bytes of it */
 } outbox_webhook;
 
 /* Is the webhook signed with one of the secrets, and is its timestamp recent?

@@ -79,7 +79,7 @@ END $$;
 --   a_xip, a_xmax, a_self, a_last   of the from_tick: xids running, xmax, own xid, last_seq
 --   b_snapshot, b_last              of the to_tick
 --   after_seq, upto_seq             the page: after_seq < seq <= upto_seq
---   low, high                       buckets
+--   low, high                       buckets; a lane that has them all pays for no hash
 --   row_limit                       at most this many
 -- Two parts: transactions that were open (or, being newer than xmax, unknown) at a
 -- and have committed by b, found by xid; and everything numbered since, found by seq.
@@ -96,7 +96,7 @@ LANGUAGE sql STABLE AS $$
           CROSS JOIN LATERAL (
                 SELECT e.* FROM outbox.event e
                  WHERE e.xid = x.xid AND e.seq > after_seq AND e.seq <= least(a_last, upto_seq)
-                   AND e.bucket BETWEEN low AND high
+                   AND (low = 0 AND high = 255 OR outbox.bucket(e.key, e.seq) BETWEEN low AND high)
                  ORDER BY e.xid, e.seq LIMIT row_limit) AS late
           WHERE pg_visible_in_snapshot(x.xid, b_snapshot)
           ORDER BY late.seq LIMIT row_limit)
@@ -104,13 +104,13 @@ LANGUAGE sql STABLE AS $$
         (SELECT e.* FROM outbox.event e
           WHERE e.xid >= a_xmax AND e.xid < a_self
             AND e.seq > after_seq AND e.seq <= least(a_last, upto_seq)
-            AND e.bucket BETWEEN low AND high
+            AND (low = 0 AND high = 255 OR outbox.bucket(e.key, e.seq) BETWEEN low AND high)
             AND pg_visible_in_snapshot(e.xid, b_snapshot)
           ORDER BY e.seq LIMIT row_limit)
         UNION ALL
         (SELECT e.* FROM outbox.event e
           WHERE e.seq > greatest(a_last, after_seq) AND e.seq <= least(b_last, upto_seq)
-            AND e.bucket BETWEEN low AND high
+            AND (low = 0 AND high = 255 OR outbox.bucket(e.key, e.seq) BETWEEN low AND high)
             AND pg_visible_in_snapshot(e.xid, b_snapshot)
           ORDER BY e.seq LIMIT row_limit)
     ) AS part
@@ -125,15 +125,17 @@ CREATE FUNCTION outbox.batch(
 RETURNS SETOF outbox.event
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
-    a outbox.tick;
-    b outbox.tick;
+    a     outbox.tick;
+    b     outbox.tick;
+    a_xip xid8[];
 BEGIN
     SELECT t.* INTO STRICT a FROM outbox.tick t WHERE t.id = from_tick;
     SELECT t.* INTO STRICT b FROM outbox.tick t WHERE t.id = to_tick;
+    -- Not in the call: the planner does not fold a function whose argument is a query.
+    a_xip := ARRAY(SELECT pg_snapshot_xip(a.snapshot));
     RETURN QUERY
-    SELECT * FROM outbox.batch_rows(
-        ARRAY(SELECT pg_snapshot_xip(a.snapshot)), pg_snapshot_xmax(a.snapshot), a.self_xid, a.last_seq,
-        b.snapshot, b.last_seq, after_seq, upto_seq, low, high, row_limit);
+    SELECT * FROM outbox.batch_rows(a_xip, pg_snapshot_xmax(a.snapshot), a.self_xid, a.last_seq,
+                                    b.snapshot, b.last_seq, after_seq, upto_seq, low, high, row_limit);
 END $$;
 
 -- The first tick is the beginning of every position.  It is written here, by hand,

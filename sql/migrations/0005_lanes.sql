@@ -104,7 +104,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
     UPDATE outbox.lease l SET expires_at = clock_timestamp() + p_ttl
-     WHERE l.name = format('lane/%s/%s', p_map, p_lane) AND l.epoch = p_epoch;
+     WHERE l.name = format('lane/%s/%s', p_map, p_lane) AND l.epoch = p_epoch AND l.holder IS NOT NULL;
     RETURN FOUND;
 END $$;
 

@@ -5,7 +5,8 @@ CREATE TABLE outbox.endpoint (
     name            text UNIQUE CHECK (name ~ '^[A-Za-z0-9_.-]{1,64}$'),
     url             text NOT NULL CHECK (url ~ '^https?://' AND length(url) <= 2048),
     tenant          text,              -- null: events of every tenant
-    types           text[] NOT NULL DEFAULT '{*}' CHECK (array_length(types, 1) >= 1),
+    types           text[] NOT NULL DEFAULT '{*}'
+                    CHECK (array_length(types, 1) >= 1 AND array_position(types, NULL) IS NULL),
     types_like      text[] NOT NULL GENERATED ALWAYS AS (outbox.patterns_to_like(types)) STORED,
     policy          text NOT NULL DEFAULT 'resend' CHECK (policy IN ('resend', 'reconcile', 'park')),
     enabled         boolean NOT NULL DEFAULT true,
@@ -103,6 +104,8 @@ CREATE TABLE outbox.replay (
 -- exactly the events between, with the endpoints as of this transaction.  Nothing
 -- happens unless the caller's epoch is the lane's and its old position still holds.
 -- Returns:   accepted; deliveries inserted; endpoints enabled now
+-- Raises when the new position cannot follow the old one, or names a tick that this
+-- database does not have.
 CREATE FUNCTION outbox.lane_acknowledge(
     p_map integer, p_lane integer, p_epoch bigint,
     p_old_from bigint, p_old_to bigint, p_old_seq bigint,
@@ -115,6 +118,18 @@ DECLARE
     n outbox.lane;
 BEGIN
     lane_acknowledge.deliveries := 0;
+    IF p_to < p_from OR (p_from, p_to) = (p_old_from, p_old_to) AND p_seq < p_old_seq
+       OR (p_from, p_to) <> (p_old_from, p_old_to) AND p_from < p_old_to THEN
+        RAISE EXCEPTION 'lane % of map %: the position (%, %, %) cannot follow (%, %, %)', p_lane, p_map,
+                        p_from, p_to, p_seq, p_old_from, p_old_to, p_old_seq USING ERRCODE = '22023';
+    END IF;
+    IF NOT EXISTS (SELECT FROM outbox.tick t WHERE t.id = p_from AND t.nonce = p_from_nonce)
+       OR NOT EXISTS (SELECT FROM outbox.tick t WHERE t.id = p_to AND t.nonce = p_to_nonce) THEN
+        RAISE EXCEPTION 'lane % of map %: there is no tick % or % with that nonce', p_lane, p_map, p_from, p_to
+            USING ERRCODE = '22023';
+    END IF;
+    -- An endpoint removed meanwhile must not be left with open deliveries.
+    PERFORM pg_advisory_xact_lock_shared(outbox.lock_class(), 5);
     SELECT count(*) INTO lane_acknowledge.endpoints FROM outbox.endpoint WHERE enabled AND removed_at IS NULL;
     UPDATE outbox.lane l
        SET from_tick = p_from, from_nonce = p_from_nonce, to_tick = p_to, to_nonce = p_to_nonce, seq = p_seq,
@@ -143,7 +158,8 @@ END $$;
 -- Marks due deliveries as being sent and hands them over: for each endpoint at most
 -- its number of slots, oldest first; at most limit in all, and the endpoints named
 -- first come first.  A claim outlives its endpoint's timeout by margin.  The caller
--- must commit before the first byte.
+-- must commit before the first byte.  Look-ups by index only: the planner cannot
+-- know how few rows there are, and would rather hash all events.
 -- Returns:   what there is to send; present is false if the event is gone
 CREATE FUNCTION outbox.delivery_claim(
     p_worker text, p_endpoints uuid[], p_slots integer[], p_limit integer, p_margin interval)
@@ -151,7 +167,8 @@ RETURNS TABLE (delivery bigint, token bigint, send integer, attempts integer, ag
                present boolean, endpoint uuid, event_id uuid, event_type text, content_type text, payload bytea,
                headers text, traceparent text, tracestate text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -192,14 +209,10 @@ BEGIN
      ORDER BY c.event_seq;
 END $$;
 
--- A removed endpoint gets nothing more: what would be tried again is given up.
-CREATE FUNCTION outbox.endpoint_removed(id uuid) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
-$$ SELECT EXISTS (SELECT FROM outbox.endpoint p WHERE p.id = endpoint_removed.id AND p.removed_at IS NOT NULL) $$;
-
 -- Function:  outbox.delivery_finish(...)
 -- Records results, one array element each; a result whose token is not the
--- delivery's any more is dropped.  charged: counts against the schedule.
+-- delivery's any more is dropped.  charged: counts against the schedule.  What was not
+-- delivered to an endpoint that is removed by now is dead.
 -- Returns:   the deliveries whose result was accepted
 CREATE FUNCTION outbox.delivery_finish(
     p_delivery bigint[], p_token bigint[], p_state text[], p_charged boolean[], p_retry_in interval[],
@@ -208,9 +221,11 @@ CREATE FUNCTION outbox.delivery_finish(
     p_first_byte_us bigint[], p_total_us bigint[], p_response text[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM pg_advisory_xact_lock_shared(outbox.lock_class(), 5);
     RETURN QUERY
     WITH result AS (
         SELECT * FROM unnest(p_delivery, p_token, p_state, p_charged, p_retry_in, p_outcome, p_status, p_error,
@@ -220,16 +235,14 @@ BEGIN
                resolved_us, connected_us, tls_us, sent_bytes, first_byte_us, total_us, response)
     ), finished AS (
         UPDATE outbox.delivery d
-           SET state = CASE WHEN r.state = 'failed' AND outbox.endpoint_removed(d.endpoint) THEN 'dead'
-                            ELSE r.state END,
+           SET state = CASE WHEN p.removed_at IS NULL OR r.state = 'delivered' THEN r.state ELSE 'dead' END,
                attempts = d.attempts + r.charged::integer,
                next_at = coalesce(clock_timestamp() + r.retry_in, d.next_at),
                lease_until = NULL, last_status = r.status, last_error = r.error,
-               finished_at = CASE WHEN r.state IN ('delivered', 'dead')
-                                    OR r.state = 'failed' AND outbox.endpoint_removed(d.endpoint)
+               finished_at = CASE WHEN r.state IN ('delivered', 'dead') OR p.removed_at IS NOT NULL
                                   THEN clock_timestamp() END
-          FROM result r
-         WHERE d.id = r.delivery AND d.token = r.token AND d.state = 'sending'
+          FROM result r, outbox.endpoint p
+         WHERE d.id = r.delivery AND d.token = r.token AND d.state = 'sending' AND p.id = d.endpoint
         RETURNING d.id, d.sends, d.token, d.worker
     ), evidence AS (
         INSERT INTO outbox.delivery_attempt (delivery, attempt, token, worker, started_at, address, resolved_us,
@@ -255,21 +268,22 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS
 DECLARE
     recovered bigint;
 BEGIN
+    PERFORM pg_advisory_xact_lock_shared(outbox.lock_class(), 5);
     WITH lost AS (
-        SELECT d.id, CASE WHEN p.removed_at IS NOT NULL THEN 'dead' WHEN p.policy = 'resend' THEN 'failed'
-                          WHEN p.policy = 'park' THEN 'parked' ELSE 'unknown' END AS state
-          FROM outbox.delivery d JOIN outbox.endpoint p ON p.id = d.endpoint
+        SELECT d.id, d.token, p.policy, p.removed_at FROM outbox.delivery d JOIN outbox.endpoint p ON p.id = d.endpoint
          WHERE d.state = 'sending' AND (d.lease_until < clock_timestamp() OR d.worker = p_worker)
            AND d.token <> ALL (p_held)
            FOR UPDATE OF d SKIP LOCKED
     ), moved AS (
         UPDATE outbox.delivery d
-           SET state = lost.state, attempts = d.attempts + 1, token = nextval('outbox.delivery_token'),
-               lease_until = NULL, next_at = clock_timestamp(), last_status = NULL,
-               last_error = 'the sender vanished while sending: outcome unknown',
-               finished_at = CASE WHEN lost.state = 'dead' THEN clock_timestamp() END
+           SET state = CASE WHEN lost.removed_at IS NOT NULL THEN 'dead' WHEN lost.policy = 'resend' THEN 'failed'
+                            WHEN lost.policy = 'park' THEN 'parked' ELSE 'unknown' END,
+               attempts = d.attempts + 1, token = nextval('outbox.delivery_token'), lease_until = NULL,
+               next_at = clock_timestamp(), last_status = NULL,
+               finished_at = CASE WHEN lost.removed_at IS NOT NULL THEN clock_timestamp() END,
+               last_error = 'the sender vanished while sending: outcome unknown'
           FROM lost WHERE d.id = lost.id
-        RETURNING d.id, d.sends, d.token, d.worker, d.claimed_at, d.last_error
+        RETURNING d.id, d.sends, lost.token, d.worker, d.claimed_at, d.last_error
     )
     INSERT INTO outbox.delivery_attempt (delivery, attempt, token, worker, started_at, outcome, error)
     SELECT m.id, m.sends, m.token, m.worker, m.claimed_at, 'unknown', m.last_error FROM moved m;
@@ -307,6 +321,8 @@ END $$;
 CREATE FUNCTION outbox.endpoint_remove(p_id uuid, p_reason text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- Whoever adds deliveries for it, or is about to record a result, comes before or sees it removed.
+    PERFORM pg_advisory_xact_lock(outbox.lock_class(), 5);
     UPDATE outbox.endpoint SET enabled = false, removed_at = clock_timestamp(), disabled_reason = 'removed', name = NULL
      WHERE id = p_id AND removed_at IS NULL;
     IF NOT FOUND THEN

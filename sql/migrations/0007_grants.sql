@@ -15,7 +15,7 @@ BEGIN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_writer, outbox_relay, outbox_admin', f.signature);
         ELSIF f.name IN ('tick', 'tick_needed', 'batch', 'batch_rows', 'lane_acquire', 'lane_renew', 'lane_release',
                          'lane_halt', 'lane_acknowledge', 'delivery_claim', 'delivery_finish', 'delivery_recover',
-                         'lock_class') THEN
+                         'lock_class', 'bucket') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_relay', f.signature);
         ELSIF f.name IN ('partition_add', 'rotate') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_maintenance', f.signature);
@@ -31,5 +31,6 @@ GRANT SELECT ON ALL SEQUENCES IN SCHEMA outbox TO outbox_reader, outbox_relay, o
 REVOKE ALL ON outbox.endpoint_secret FROM outbox_reader, outbox_admin;
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.route TO outbox_admin;
 GRANT EXECUTE ON FUNCTION outbox.batch(bigint, bigint, bigint, bigint, integer, integer, integer),
-                          outbox.batch_rows(xid8[], xid8, xid8, bigint, pg_snapshot, bigint, bigint, bigint, integer, integer, integer)
+                          outbox.batch_rows(xid8[], xid8, xid8, bigint, pg_snapshot, bigint, bigint, bigint, integer, integer, integer),
+                          outbox.bucket(text, bigint)
                        TO outbox_reader;

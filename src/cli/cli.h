@@ -27,14 +27,14 @@ struct cli {
 };
 
 struct command {
-    const char *name;     /* "endpoint add" */
-    const char *operands; /* "URL", or "" */
-    int least, most;      /* of operands */
-    const char *summary;  /* one line */
-    const char *help;     /* more of it, or NULL */
+    const char *name;              /* "endpoint add" */
+    const char *operands;          /* "URL", or "" */
+    int least, most;               /* of operands */
+    const char *summary;           /* one line */
+    const char *help;              /* more of it, or NULL */
     const struct flag_spec *flags; /* NULL: none; ends with a name of NULL */
     bool connects;
-    bool changes; /* may change the database; other commands get a read-only session */
+    bool changes;                /* may change the database; the others run inside cli_begin_reading() */
     int (*run)(struct cli *cli); /* an exit code */
 };
 
@@ -58,5 +58,11 @@ int cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2,
 int cli_fail_error(outbox_error *err);
 /* Runs one statement with the deadline of the command line; text results.  An exit code. */
 int cli_query(struct cli *cli, const char *sql, const struct pg_args *args, PGresult **ret_result);
+
+/* Is text (NULL: not given) a UUID?  what names it in the message.  An exit code. */
+int check_uuid(const char *what, const char *text);
+/* Begins and ends a transaction that cannot write, READ COMMITTED.  An exit code. */
+int cli_begin_reading(struct cli *cli);
+int cli_end_reading(struct cli *cli);
 
 #endif

@@ -33,8 +33,9 @@ static int read_applied(struct cli *cli, struct applied *ret)
     ret->rows = NULL;
     if (!exists)
         return CLI_OK;
-    code = cli_query(cli, "SELECT version, name, checksum, applied_at, applied_by FROM outbox.migration ORDER BY 1",
-                     NULL, &ret->rows);
+    code = cli_query(
+        cli, "SELECT version, name, checksum, applied_at, applied_by FROM outbox.migration ORDER BY 1", NULL,
+        &ret->rows);
     if (code == CLI_OK && PQntuples(ret->rows) > 0)
         ret->highest = (int)pg_get_int(ret->rows, PQntuples(ret->rows) - 1, 0);
     return code;
@@ -49,14 +50,19 @@ static int check_applied(const struct applied *applied)
         const char *checksum = PQgetvalue(applied->rows, row, 2);
 
         if (version > migration_count || version < 1)
-            return cli_fail(CLI_REFUSED, "the database has migration %d (%s), which this outboxctl does not know;"
-                                         " use that of the newer release", version, name);
+            return cli_fail(CLI_REFUSED,
+                            "the database has migration %d (%s), which this outboxctl does not know;"
+                            " use that of the newer release",
+                            version, name);
         if (version != row + 1)
-            return cli_fail(CLI_REFUSED, "migration %d is missing before %d: the record in outbox.migration was"
-                                         " tampered with", row + 1, version);
+            return cli_fail(CLI_REFUSED,
+                            "migration %d is missing before %d: the record in outbox.migration was"
+                            " tampered with",
+                            row + 1, version);
         if (strcmp(checksum, migrations[version - 1].checksum) != 0)
-            return cli_fail(CLI_REFUSED, "migration %d (%s) was applied with the checksum %s, here it has %s; an"
-                                         " applied migration never changes: restore it, and write a new one",
+            return cli_fail(CLI_REFUSED,
+                            "migration %d (%s) was applied with the checksum %s, here it has %s; an"
+                            " applied migration never changes: restore it, and write a new one",
                             version, name, checksum, migrations[version - 1].checksum);
     }
     return CLI_OK;
@@ -79,11 +85,11 @@ static int print_status(struct cli *cli, const struct applied *applied)
         table_cell(table, migrations[i].name);
         table_cell(table, done ? PQgetvalue(applied->rows, i, 3) : "pending");
         table_cell(table, done ? PQgetvalue(applied->rows, i, 4) : "");
-        json_array_append_new(array, json_pack("{s:i,s:s,s:s,s:b,s:o,s:o}", "version", migrations[i].version, "name",
-                                               migrations[i].name, "checksum", migrations[i].checksum, "applied",
-                                               done, "applied_at",
-                                               done ? result_value(applied->rows, i, 3) : json_null(), "applied_by",
-                                               done ? result_value(applied->rows, i, 4) : json_null()));
+        json_array_append_new(
+            array, json_pack("{s:i,s:s,s:s,s:b,s:o,s:o}", "version", migrations[i].version, "name",
+                             migrations[i].name, "checksum", migrations[i].checksum, "applied", done,
+                             "applied_at", done ? result_value(applied->rows, i, 3) : json_null(),
+                             "applied_by", done ? result_value(applied->rows, i, 4) : json_null()));
     }
     if (cli->json)
         print_json(stdout, array);
@@ -105,8 +111,8 @@ static bool run_steps(struct cli *cli, const struct migration *migration, outbox
     pg_arg_int(&args, migration->version);
     pg_arg_text(&args, migration->name);
     pg_arg_text(&args, migration->checksum);
-    return pg_exec(cli->pg, "INSERT INTO outbox.migration (version, name, checksum) VALUES ($1, $2, $3)", &args, 0,
-                   clock_now() + cli->timeout, NULL, reterr) == OUTBOX_OK &&
+    return pg_exec(cli->pg, "INSERT INTO outbox.migration (version, name, checksum) VALUES ($1, $2, $3)",
+                   &args, 0, clock_now() + cli->timeout, NULL, reterr) == OUTBOX_OK &&
            pg_run(cli->pg, "COMMIT", clock_now() + cli->timeout, reterr) == OUTBOX_OK;
 }
 
@@ -155,7 +161,8 @@ static int apply(struct cli *cli, const struct migration *migration, bool *ret_a
         return code;
     if (run_steps(cli, migration, &err))
         return CLI_OK;
-    cli_fail(CLI_FAILED, "migration %04d_%s failed and was rolled back:", migration->version, migration->name);
+    cli_fail(CLI_FAILED, "migration %04d_%s failed and was rolled back:", migration->version,
+             migration->name);
     code = cli_fail_error(err);
     rollback(cli);
     return code;
@@ -175,7 +182,8 @@ static int set_patience(struct cli *cli)
         return CLI_OK;
     snprintf(milliseconds, sizeof(milliseconds), "%lldms", (long long)(patience / 1000));
     pg_arg_text(&args, milliseconds);
-    return cli_query(cli, "SELECT pg_catalog.set_config('outbox.migration_lock_timeout', $1, false)", &args, NULL);
+    return cli_query(cli, "SELECT pg_catalog.set_config('outbox.migration_lock_timeout', $1, false)", &args,
+                     NULL);
 }
 
 static int apply_pending(struct cli *cli, int first)

@@ -43,8 +43,8 @@ static int fail_unknown(const char *word, const struct flag_spec *own, const str
     for (; common && common->name; common++)
         nearest_try(&nearest, common->name);
     if (nearest.name)
-        return outbox__fail(reterr, OUTBOX_EINVAL, NULL, "there is no flag --%s here; did you mean --%s?", name,
-                            nearest.name);
+        return outbox__fail(reterr, OUTBOX_EINVAL, NULL, "there is no flag --%s here; did you mean --%s?",
+                            name, nearest.name);
     return outbox__fail(reterr, OUTBOX_EINVAL, NULL, "there is no flag --%s here", name);
 }
 
@@ -62,8 +62,8 @@ static int take_flag(struct arguments *arguments, const char *word, const char *
         value++;
     }
     if (spec->value && !value)
-        return outbox__fail(reterr, OUTBOX_EINVAL, spec->name, "--%s needs a value: --%s %s", spec->name, spec->name,
-                            spec->value);
+        return outbox__fail(reterr, OUTBOX_EINVAL, spec->name, "--%s needs a value: --%s %s", spec->name,
+                            spec->name, spec->value);
     if (!spec->value && value)
         return outbox__fail(reterr, OUTBOX_EINVAL, spec->name, "--%s has no value", spec->name);
     return add(arguments, spec->name, value, reterr) < 0 ? OUTBOX_ENOMEM : taken;
@@ -96,7 +96,8 @@ int flags_parse(struct arguments *arguments, int count, char *const words[], con
             continue;
         }
         if (word[1] != '-')
-            return outbox__fail(reterr, OUTBOX_EINVAL, NULL, "there is no flag %.80s; flags begin with --", word);
+            return outbox__fail(reterr, OUTBOX_EINVAL, NULL, "there is no flag %.80s; flags begin with --",
+                                word);
         spec = find(own, word + 2, strcspn(word + 2, "="));
         if (!spec)
             spec = find(common, word + 2, strcspn(word + 2, "="));
@@ -167,22 +168,22 @@ size_t operand_count(const struct arguments *arguments)
     return count;
 }
 
-int flag_integer(const struct arguments *arguments, const char *name, int64_t low, int64_t high, int64_t fallback,
-                 int64_t *ret, outbox_error **reterr)
+int flag_integer(const struct arguments *arguments, const char *name, int64_t low, int64_t high,
+                 int64_t fallback, int64_t *ret, outbox_error **reterr)
 {
     const char *text = flag_text(arguments, name);
     int64_t number = fallback;
 
     if (text && (!value_integer(text, &number) || number < low || number > high))
         return outbox__fail(reterr, OUTBOX_EINVAL, name,
-                            "--%s: must be a number from %" PRId64 " to %" PRId64 "; is \"%.80s\"", name, low, high,
-                            text);
+                            "--%s: must be a number from %" PRId64 " to %" PRId64 "; is \"%.80s\"", name, low,
+                            high, text);
     *ret = number;
     return OUTBOX_OK;
 }
 
-int flag_duration(const struct arguments *arguments, const char *name, mono_us low, mono_us high, mono_us fallback,
-                  mono_us *ret, outbox_error **reterr)
+int flag_duration(const struct arguments *arguments, const char *name, mono_us low, mono_us high,
+                  mono_us fallback, mono_us *ret, outbox_error **reterr)
 {
     const char *text = flag_text(arguments, name);
     mono_us value = fallback;
@@ -192,8 +193,8 @@ int flag_duration(const struct arguments *arguments, const char *name, mono_us l
         value_duration_text(low, from);
         value_duration_text(high, to);
         return outbox__fail(reterr, OUTBOX_EINVAL, name,
-                            "--%s: must be a time with its unit (ms, s, m, h) from %s to %s; is \"%.80s\"", name,
-                            from, to, text);
+                            "--%s: must be a time with its unit (ms, s, m, h) from %s to %s; is \"%.80s\"",
+                            name, from, to, text);
     }
     *ret = value;
     return OUTBOX_OK;

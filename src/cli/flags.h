@@ -16,7 +16,7 @@ struct flag_spec {
 };
 
 struct argument {
-    const char *name; /* of the flag, or NULL: an operand */
+    const char *name;  /* of the flag, or NULL: an operand */
     const char *value; /* NULL: a flag without */
 };
 
@@ -42,9 +42,9 @@ const char *operand(const struct arguments *arguments, size_t n);
 size_t operand_count(const struct arguments *arguments);
 
 /* Numbers and times; fallback if the flag is not given. */
-int flag_integer(const struct arguments *arguments, const char *name, int64_t low, int64_t high, int64_t fallback,
-                 int64_t *ret, outbox_error **reterr);
-int flag_duration(const struct arguments *arguments, const char *name, mono_us low, mono_us high, mono_us fallback,
-                  mono_us *ret, outbox_error **reterr);
+int flag_integer(const struct arguments *arguments, const char *name, int64_t low, int64_t high,
+                 int64_t fallback, int64_t *ret, outbox_error **reterr);
+int flag_duration(const struct arguments *arguments, const char *name, mono_us low, mono_us high,
+                  mono_us fallback, mono_us *ret, outbox_error **reterr);
 
 #endif

@@ -2,7 +2,10 @@ bin_PROGRAMS += outboxctl
 noinst_LTLIBRARIES += libcli.la
 libcli_la_SOURCES = \
     %D%/flags.c %D%/flags.h \
+    %D%/input.c %D%/input.h \
+    %D%/migrations.h \
     %D%/output.c %D%/output.h
+nodist_libcli_la_SOURCES = %D%/migrations.c
 libcli_la_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(JANSSON_CFLAGS)
 
 outboxctl_SOURCES = \
@@ -14,9 +17,7 @@ outboxctl_SOURCES = \
     %D%/cmd_route.c \
     %D%/cmd_status.c \
     %D%/cmd_tail.c \
-    %D%/main.c \
-    %D%/migrations.h
-nodist_outboxctl_SOURCES = %D%/migrations.c
+    %D%/main.c
 outboxctl_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(JANSSON_CFLAGS)
 outboxctl_LDADD = libcli.la libconfig.la libpgconn.la libruntime.la libbase.la \
     $(LIBPQ_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(CRYPTO_LIBS)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/uuid.h"
 #include "cli/cli.h"
 #include "config/nearest.h"
 
@@ -20,7 +21,7 @@ static const struct flag_spec common_flags[] = {
     {"dsn", "DSN", "connection string of the database; else OUTBOX_DSN (\"\": libpq's own variables)"},
     {"json", NULL, "print JSON instead of a table"},
     {"connect-timeout", "TIME", "for the connection; 10s"},
-    {"timeout", "TIME", "for each statement; 30s, migrate 10m"},
+    {"statement-timeout", "TIME", "for each statement; 30s, migrate 10m"},
     {"help", NULL, "describe the command"},
     {NULL, NULL, NULL},
 };
@@ -84,7 +85,8 @@ int cli_fail_error(outbox_error *err)
     }
     /* No schema, no table, no function. */
     if (strcmp(state, "3F000") == 0 || strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0)
-        cli_fail(code, "%s; is the schema up to date? See outboxctl migrate --status", outbox_error_message(err));
+        cli_fail(code, "%s; is the schema up to date? See outboxctl migrate --status",
+                 outbox_error_message(err));
     else
         cli_fail(code, "%s", outbox_error_message(err));
     outbox_error_free(err);
@@ -100,6 +102,26 @@ int cli_query(struct cli *cli, const char *sql, const struct pg_args *args, PGre
     return CLI_OK;
 }
 
+/* A setting of the session would stay behind in a pooler's connection. */
+int cli_begin_reading(struct cli *cli)
+{
+    return cli_query(cli, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", NULL, NULL);
+}
+
+int cli_end_reading(struct cli *cli)
+{
+    return cli_query(cli, "COMMIT", NULL, NULL);
+}
+
+int check_uuid(const char *what, const char *text)
+{
+    struct outbox__uuid uuid;
+
+    if (!text || outbox__uuid_parse(text, &uuid))
+        return CLI_OK;
+    return cli_fail(CLI_USAGE, "%s: must be a UUID; is \"%.80s\"", what, text);
+}
+
 static void print_flags(FILE *out, const char *title, const struct flag_spec *flags)
 {
     fprintf(out, "\n%s\n", title);
@@ -108,7 +130,7 @@ static void print_flags(FILE *out, const char *title, const struct flag_spec *fl
 
         snprintf(left, sizeof(left), "--%s%s%s", flags->name, flags->value ? " " : "",
                  flags->value ? flags->value : "");
-        fprintf(out, "  %-24s %s\n", left, flags->help);
+        fprintf(out, "  %-26s %s\n", left, flags->help);
     }
 }
 
@@ -150,7 +172,8 @@ static const struct command *find_command(int count, char *const words[], int *r
     for (*ret_words = count < 2 ? count : 2; *ret_words > 0; --*ret_words) {
         char name[64];
 
-        snprintf(name, sizeof(name), "%s%s%s", words[0], *ret_words == 2 ? " " : "", *ret_words == 2 ? words[1] : "");
+        snprintf(name, sizeof(name), "%s%s%s", words[0], *ret_words == 2 ? " " : "",
+                 *ret_words == 2 ? words[1] : "");
         for (size_t i = 0; i < COMMANDS; i++) {
             if (strcmp(commands[i]->name, name) == 0)
                 return commands[i];
@@ -162,6 +185,7 @@ static const struct command *find_command(int count, char *const words[], int *r
 static int fail_command(int count, char *const words[])
 {
     char name[64];
+    char groups[COMMANDS][32];
     struct nearest nearest = NEAREST_INIT(name);
     size_t size = strlen(words[0]);
 
@@ -177,9 +201,13 @@ static int fail_command(int count, char *const words[])
     for (size_t i = 0; i < COMMANDS; i++)
         nearest_try(&nearest, commands[i]->name);
     if (!nearest.name) {
+        /* "endpiont": the first words of the commands */
         snprintf(name, sizeof(name), "%s", words[0]);
-        for (size_t i = 0; i < COMMANDS; i++)
-            nearest_try(&nearest, commands[i]->name);
+        for (size_t i = 0; i < COMMANDS; i++) {
+            snprintf(groups[i], sizeof(groups[i]), "%.*s", (int)strcspn(commands[i]->name, " "),
+                     commands[i]->name);
+            nearest_try(&nearest, groups[i]);
+        }
     }
     if (nearest.name)
         return cli_fail(CLI_USAGE, "there is no command %s; did you mean %s?", words[0], nearest.name);
@@ -223,7 +251,8 @@ static int connect_database(struct cli *cli)
     if (!dsn)
         dsn = getenv("OUTBOX_DSN");
     if (!dsn)
-        return cli_fail(CLI_USAGE, "which database? Give --dsn or OUTBOX_DSN (\"\" for libpq's own variables)");
+        return cli_fail(CLI_USAGE,
+                        "which database? Give --dsn or OUTBOX_DSN (\"\" for libpq's own variables)");
     if (!dsn_is_readable(dsn))
         return cli_fail(CLI_USAGE, "the connection string is not valid (not shown: it may hold a password)");
     settings.dsn = dsn;
@@ -233,10 +262,7 @@ static int connect_database(struct cli *cli)
     cli->pg = pg_open(&settings, &err);
     if (!cli->pg)
         return cli_fail_error(err);
-    if (!cli->command->changes &&
-        pg_run(cli->pg, "SET default_transaction_read_only = on", clock_now() + cli->timeout, &err) < 0)
-        return cli_fail_error(err);
-    return CLI_OK;
+    return cli->command->changes ? CLI_OK : cli_begin_reading(cli);
 }
 
 static int run_command(struct cli *cli, int count, char *const words[])
@@ -255,7 +281,8 @@ static int run_command(struct cli *cli, int count, char *const words[])
     operands = (int)operand_count(&cli->args);
     if (operands < command->least || operands > command->most)
         return cli_fail(CLI_USAGE, "usage: outboxctl %s %s", command->name, command->operands);
-    if (flag_duration(&cli->args, "timeout", MILLISECONDS(10), SECONDS(86400), patience, &cli->timeout, &err) < 0)
+    if (flag_duration(&cli->args, "statement-timeout", MILLISECONDS(10), SECONDS(86400), patience,
+                      &cli->timeout, &err) < 0)
         return cli_fail_error(err);
     cli->json = flag_given(&cli->args, "json");
     if (command->connects) {

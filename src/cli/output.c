@@ -4,11 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/utf8.h"
 
 /* Types of PostgreSQL, by their fixed oids. */
-enum { BOOL = 16, INT8 = 20, INT2 = 21, INT4 = 23, JSON = 114, FLOAT4 = 700, FLOAT8 = 701, TEXT_ARRAY = 1009,
-       TIMESTAMPTZ = 1184, NUMERIC = 1700, JSONB = 3802 };
+enum {
+    BOOL = 16,
+    INT8 = 20,
+    INT2 = 21,
+    INT4 = 23,
+    JSON = 114,
+    FLOAT4 = 700,
+    FLOAT8 = 701,
+    TEXT_ARRAY = 1009,
+    TIMESTAMPTZ = 1184,
+    NUMERIC = 1700,
+    JSONB = 3802
+};
 
 static void *must(void *memory)
 {
@@ -51,22 +63,30 @@ static size_t escape(unsigned char c, char *ret)
     return 4;
 }
 
-/* C0 and DEL; the C1 controls are two bytes in UTF-8, c2 80 to c2 9f. */
-static bool is_control(const unsigned char *text, size_t left)
+/* The bytes of the control character at text, or 0: C0 and DEL are one, the C1 controls
+ * are two in UTF-8, c2 80 to c2 9f. */
+static size_t control_size(const unsigned char *text, size_t left)
 {
-    return text[0] < 0x20 || text[0] == 0x7f || (left > 1 && text[0] == 0xc2 && text[1] < 0xa0);
+    if (text[0] < 0x20 || text[0] == 0x7f)
+        return 1;
+    return left > 1 && text[0] == 0xc2 && text[1] < 0xa0 ? 2 : 0;
 }
 
 static char *escaped(const char *text, size_t size)
 {
     char *copy = must(malloc(size * 4 + 1));
     size_t used = 0;
+    size_t control = 0; /* bytes left of the present one */
 
     for (size_t i = 0; i < size; i++) {
-        if (is_control((const unsigned char *)text + i, size - i))
+        if (control == 0)
+            control = control_size((const unsigned char *)text + i, size - i);
+        if (control > 0) {
             used += escape((unsigned char)text[i], copy + used);
-        else
+            control--;
+        } else {
             copy[used++] = text[i];
+        }
     }
     copy[used] = '\0';
     return copy;
@@ -104,6 +124,7 @@ static int width(const char *text)
 void table_print(const struct table *table, FILE *out)
 {
     int *widths = must(calloc((size_t)table->columns, sizeof(int)));
+    int gap = 0; /* blanks that are due before the next text: none end a line */
 
     for (size_t i = 0; i < table->cells; i++) {
         int column = (int)(i % (size_t)table->columns);
@@ -115,12 +136,20 @@ void table_print(const struct table *table, FILE *out)
     for (size_t i = 0; i < table->cells; i++) {
         int column = (int)(i % (size_t)table->columns);
         int padding = widths[column] - width(table->text[i]);
-        bool last = column == table->columns - 1;
 
-        if (table->right[column])
-            fprintf(out, "%*s%s%s", padding, "", table->text[i], last ? "\n" : "  ");
-        else
-            fprintf(out, "%s%*s%s", table->text[i], last ? 0 : padding, "", last ? "\n" : "  ");
+        if (table->right[column]) {
+            gap += padding;
+            padding = 0;
+        }
+        if (table->text[i][0]) {
+            fprintf(out, "%*s%s", gap, "", table->text[i]);
+            gap = 0;
+        }
+        gap += padding + 2;
+        if (column == table->columns - 1) {
+            fputc('\n', out);
+            gap = 0;
+        }
     }
     free(widths);
 }
@@ -235,17 +264,41 @@ json_t *result_array(const PGresult *result)
 
 static bool is_number(Oid type)
 {
-    return type == INT2 || type == INT4 || type == INT8 || type == FLOAT4 || type == FLOAT8 || type == NUMERIC;
+    return type == INT2 || type == INT4 || type == INT8 || type == FLOAT4 || type == FLOAT8 ||
+           type == NUMERIC;
 }
 
-/* What people see of a value. */
-static const char *shown(const PGresult *result, int row, int column)
+/* What people see of a value, for the caller to free. */
+static char *shown(const PGresult *result, int row, int column)
 {
     const char *text = PQgetvalue(result, row, column);
+    struct outbox__buf list = OUTBOX__BUF_INIT(1 << 20);
+    json_t *array, *item;
+    size_t i;
 
-    if (PQftype(result, column) == BOOL && !PQgetisnull(result, row, column))
-        return text[0] == 't' ? "yes" : "no";
-    return text;
+    if (PQgetisnull(result, row, column))
+        return must(strdup(""));
+    if (PQftype(result, column) == BOOL)
+        return must(strdup(text[0] == 't' ? "yes" : "no"));
+    if (PQftype(result, column) != TEXT_ARRAY)
+        return must(strdup(text));
+    array = json_text_array(text);
+    json_array_foreach(array, i, item)
+    {
+        outbox__buf_puts(&list, i > 0 ? "," : "");
+        outbox__buf_puts(&list, json_string_value(item));
+    }
+    json_decref(array);
+    outbox__buf_puts(&list, "");
+    return must(list.failed || !list.data ? strdup(text) : list.data);
+}
+
+static void result_cell(struct table *table, const PGresult *result, int row, int column)
+{
+    char *text = shown(result, row, column);
+
+    table_cell(table, text);
+    free(text);
 }
 
 void print_rows(FILE *out, const PGresult *result, const char *nothing)
@@ -265,7 +318,7 @@ void print_rows(FILE *out, const PGresult *result, const char *nothing)
     }
     for (int row = 0; row < PQntuples(result); row++) {
         for (int column = 0; column < columns; column++)
-            table_cell(table, shown(result, row, column));
+            result_cell(table, result, row, column);
     }
     table_print(table, out);
     table_free(table);
@@ -277,7 +330,7 @@ void print_record(FILE *out, const PGresult *result, int row)
 
     for (int column = 0; column < PQnfields(result); column++) {
         table_cell(table, PQfname(result, column));
-        table_cell(table, shown(result, row, column));
+        result_cell(table, result, row, column);
     }
     table_print(table, out);
     table_free(table);
@@ -285,7 +338,7 @@ void print_record(FILE *out, const PGresult *result, int row)
 
 void print_json(FILE *out, json_t *value)
 {
-    if (json_dumpf(value, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0)
+    if (json_dumpf(value, out, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) == 0)
         fputc('\n', out);
     json_decref(value);
 }

@@ -22,21 +22,23 @@ static int fail_name(const char *source, const char *name, outbox_error **reterr
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
         nearest_try(&nearest, actions[i]);
     if (nearest.name)
-        return outbox__fail(reterr, OUTBOX_EINVAL, name, "%s: there is no option %s; did you mean %s?", source, name,
-                            nearest.name);
-    return outbox__fail(reterr, OUTBOX_EINVAL, name, "%s: there is no option %s; outbox-relay --help lists them",
-                        source, name);
+        return outbox__fail(reterr, OUTBOX_EINVAL, name, "%s: there is no option %s; did you mean %s?",
+                            source, name, nearest.name);
+    return outbox__fail(reterr, OUTBOX_EINVAL, name,
+                        "%s: there is no option %s; outbox-relay --help lists them", source, name);
 }
 
-static int fail_value(const char *source, const struct option *option, const char *value, outbox_error **reterr)
+static int fail_value(const char *source, const struct option *option, const char *value,
+                      outbox_error **reterr)
 {
     char accepts[256];
 
     option_accepts(option, accepts, sizeof(accepts));
     if (option->show) /* it may hold a secret */
-        return outbox__fail(reterr, OUTBOX_EINVAL, option->name, "%s: %s: must be %s", source, option->name, accepts);
-    return outbox__fail(reterr, OUTBOX_EINVAL, option->name, "%s: %s: must be %s; is \"%.80s\"", source, option->name,
-                        accepts, value);
+        return outbox__fail(reterr, OUTBOX_EINVAL, option->name, "%s: %s: must be %s", source, option->name,
+                            accepts);
+    return outbox__fail(reterr, OUTBOX_EINVAL, option->name, "%s: %s: must be %s; is \"%.80s\"", source,
+                        option->name, accepts, value);
 }
 
 static int replace(char **text, const char *value, outbox_error **reterr)
@@ -50,8 +52,8 @@ static int replace(char **text, const char *value, outbox_error **reterr)
     return OUTBOX_OK;
 }
 
-static int set_option(struct config *config, const struct option *option, const char *value, const char *source,
-                      outbox_error **reterr)
+static int set_option(struct config *config, const struct option *option, const char *value,
+                      const char *source, outbox_error **reterr)
 {
     size_t at = (size_t)(option - options);
     char *copy;
@@ -73,11 +75,11 @@ static int set_kafka(struct config *config, const char *property, const char *va
     void *pairs, *origins;
 
     if (reason)
-        return outbox__fail(reterr, OUTBOX_EINVAL, property, "%s: kafka.%s cannot be set: %s", source, property,
-                            reason);
+        return outbox__fail(reterr, OUTBOX_EINVAL, property, "%s: kafka.%s cannot be set: %s", source,
+                            property, reason);
     if (!property[0] || strspn(property, "abcdefghijklmnopqrstuvwxyz0123456789._-") != strlen(property))
-        return outbox__fail(reterr, OUTBOX_EINVAL, "kafka", "%s: kafka.%s is not a property of librdkafka", source,
-                            property);
+        return outbox__fail(reterr, OUTBOX_EINVAL, "kafka", "%s: kafka.%s is not a property of librdkafka",
+                            source, property);
     while (at < count && strcmp(config->relay.kafka[at].name, property) != 0)
         at++;
     if (at == count) {
@@ -117,7 +119,8 @@ static int set_defaults(struct config *config, outbox_error **reterr)
     char name[160];
 
     for (size_t i = 0; i < option_count; i++) {
-        if (options[i].fallback && set_option(config, &options[i], options[i].fallback, "default", reterr) < 0)
+        if (options[i].fallback &&
+            set_option(config, &options[i], options[i].fallback, "default", reterr) < 0)
             return OUTBOX_EINVAL;
     }
     gethostname(host, sizeof(host) - 1);
@@ -135,8 +138,8 @@ static int take_file_entry(void *user, const char *name, const char *value, int 
     snprintf(source, sizeof(source), "%.400s:%d", config->file, line);
     for (seen = config->seen; seen; seen = seen->next) {
         if (strcmp(seen->name, name) == 0)
-            return outbox__fail(reterr, OUTBOX_EINVAL, name, "%s: %s: is given already in line %d", source, name,
-                                seen->line);
+            return outbox__fail(reterr, OUTBOX_EINVAL, name, "%s: %s: is given already in line %d", source,
+                                name, seen->line);
     }
     if (set_name(config, name, value, source, reterr) < 0)
         return OUTBOX_EINVAL;
@@ -215,8 +218,8 @@ static int read_flag(const char *word, const char *following, struct flag *ret, 
     size_t size;
 
     if (strncmp(word, "--", 2) != 0 || !word[2])
-        return outbox__fail(reterr, OUTBOX_EINVAL, NULL, "\"%.80s\" is not a flag; outbox-relay takes only --name=value",
-                            word);
+        return outbox__fail(reterr, OUTBOX_EINVAL, NULL,
+                            "\"%.80s\" is not a flag; outbox-relay takes only --name=value", word);
     word += 2;
     size = strcspn(word, "=");
     if (size >= sizeof(ret->name))
@@ -257,7 +260,8 @@ static bool takes_following(const struct option *option, const char *following)
 }
 
 /* Two rounds: the first only looks for the action and the file. */
-static int read_flags(struct config *config, int argc, char *const argv[], bool first_round, outbox_error **reterr)
+static int read_flags(struct config *config, int argc, char *const argv[], bool first_round,
+                      outbox_error **reterr)
 {
     for (int i = 1; i < argc; i++) {
         struct flag flag;
@@ -310,22 +314,26 @@ static int check_together(struct config *config, outbox_error **reterr)
     struct relay_config *relay = &config->relay;
 
     if (!relay->dsn)
-        return outbox__fail(reterr, OUTBOX_EINVAL, "dsn",
-                            "dsn: is missing; give --dsn, OUTBOX_DSN or dsn in the file (\"\" for libpq's variables)");
+        return outbox__fail(
+            reterr, OUTBOX_EINVAL, "dsn",
+            "dsn: is missing; give --dsn, OUTBOX_DSN or dsn in the file (\"\" for libpq's variables)");
     if (!has_property(relay, "bootstrap.servers") && !has_property(relay, "metadata.broker.list") &&
         !has_property(relay, "test.mock.num.brokers"))
-        return outbox__fail(reterr, OUTBOX_EINVAL, "kafka.bootstrap.servers",
-                            "kafka.bootstrap.servers: is missing; give it the brokers' addresses, host:port,...");
+        return outbox__fail(
+            reterr, OUTBOX_EINVAL, "kafka.bootstrap.servers",
+            "kafka.bootstrap.servers: is missing; give it the brokers' addresses, host:port,...");
     if (relay->lease_renew > relay->lease / 2)
         return outbox__fail(reterr, OUTBOX_EINVAL, "lease_renew",
-                            "lease_renew (%s) must be at most half of lease (%s)", origin_of(config, "lease_renew"),
-                            origin_of(config, "lease"));
+                            "lease_renew (%s) must be at most half of lease (%s)",
+                            origin_of(config, "lease_renew"), origin_of(config, "lease"));
     if (!log_level_parse(relay->log_level_name, &relay->log_level))
-        return outbox__fail(reterr, OUTBOX_EINVAL, "log_level", "log_level: %s is not one", relay->log_level_name);
+        return outbox__fail(reterr, OUTBOX_EINVAL, "log_level", "log_level: %s is not one",
+                            relay->log_level_name);
     return OUTBOX_OK;
 }
 
-static int load(struct config *config, int argc, char *const argv[], char *const environment[], outbox_error **reterr)
+static int load(struct config *config, int argc, char *const argv[], char *const environment[],
+                outbox_error **reterr)
 {
     int status = read_flags(config, argc, argv, true, reterr);
 

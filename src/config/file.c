@@ -15,16 +15,16 @@
 struct reader {
     const char *path;
     FILE *file;
-    char *line;       /* as it stands in the file */
+    char *line; /* as it stands in the file */
     size_t allocated;
     size_t size;
-    size_t given;     /* of it to inih so far */
-    int number;       /* of that line */
-    bool continued;   /* what inih has now belongs to the value before */
-    bool split;       /* ... and was cut by us, so that no blank goes between */
+    size_t given;   /* of it to inih so far */
+    int number;     /* of that line */
+    bool continued; /* what inih has now belongs to the value before */
+    bool split;     /* ... and was cut by us, so that no blank goes between */
     config_entry *entry;
     void *user;
-    char name[128];   /* the entry that is being collected; "": none */
+    char name[128]; /* the entry that is being collected; "": none */
     int name_line;
     struct outbox__buf value;
     int status;
@@ -41,8 +41,8 @@ static size_t piece_size(const char *text, size_t size, size_t room)
     if (size <= room)
         return size;
     for (cut = room; cut > 1; cut--) {
-        if (!isspace((unsigned char)text[cut - 1]) && !isspace((unsigned char)text[cut]) && text[cut] != ';' &&
-            text[cut] != '#' && text[cut] != '[')
+        if (!isspace((unsigned char)text[cut - 1]) && !isspace((unsigned char)text[cut]) &&
+            text[cut] != ';' && text[cut] != '#' && text[cut] != '[')
             return cut;
     }
     return room;
@@ -89,7 +89,8 @@ static char *next_piece(char *buffer, int buffer_size, void *stream)
     size = getline(&r->line, &r->allocated, r->file);
     if (size < 0)
         return NULL;
-    r->number++;
+    if (r->number++ == 0 && strncmp(r->line, "\xef\xbb\xbf", 3) == 0)
+        memmove(r->line, r->line + 3, (size_t)size - 2); /* a byte order mark */
     r->size = size_without_comment(r->line);
     r->given = 0;
     r->continued = r->size > 0 && isspace((unsigned char)r->line[0]);
@@ -105,8 +106,9 @@ static int finish_entry(struct reader *r)
     if (!r->name[0])
         return OUTBOX_OK;
     if (r->value.failed)
-        r->status = outbox__fail(r->reterr, OUTBOX_EINVAL, NULL, "%s:%d: %s: the value is longer than %d bytes",
-                                 r->path, r->name_line, r->name, VALUE_MAX);
+        r->status =
+            outbox__fail(r->reterr, OUTBOX_EINVAL, NULL, "%s:%d: %s: the value is longer than %d bytes",
+                         r->path, r->name_line, r->name, VALUE_MAX);
     else
         r->status = r->entry(r->user, r->name, outbox__buf_text(&r->value), r->name_line, r->reterr);
     r->name[0] = '\0';
@@ -124,13 +126,13 @@ static int take_entry(void *user, const char *section, const char *name, const c
     if (r->status < 0)
         return 0;
     if (!name[0]) {
-        r->status = outbox__fail(r->reterr, OUTBOX_EINVAL, NULL, "%s:%d: there is no name before the value", r->path,
-                                 r->number);
+        r->status = outbox__fail(r->reterr, OUTBOX_EINVAL, NULL, "%s:%d: there is no name before the value",
+                                 r->path, r->number);
         return 0;
     }
     if ((size_t)snprintf(full, sizeof(full), "%s%s", prefix, name) >= sizeof(full)) {
-        r->status = outbox__fail(r->reterr, OUTBOX_EINVAL, NULL, "%s:%d: the name is longer than %zu bytes", r->path,
-                                 r->number, sizeof(full) - 1);
+        r->status = outbox__fail(r->reterr, OUTBOX_EINVAL, NULL, "%s:%d: the name is longer than %zu bytes",
+                                 r->path, r->number, sizeof(full) - 1);
         return 0;
     }
     if (r->continued && strcmp(full, r->name) == 0) {
@@ -161,8 +163,8 @@ static int line_of_piece(struct reader *r, int n)
 
 int config_file_read(const char *path, config_entry *entry, void *user, outbox_error **reterr)
 {
-    struct reader r = {.path = path, .entry = entry, .user = user, .reterr = reterr,
-                       .value = OUTBOX__BUF_INIT(VALUE_MAX)};
+    struct reader r = {
+        .path = path, .entry = entry, .user = user, .reterr = reterr, .value = OUTBOX__BUF_INIT(VALUE_MAX)};
     int bad_piece;
 
     r.file = fopen(path, "re");
@@ -174,8 +176,9 @@ int config_file_read(const char *path, config_entry *entry, void *user, outbox_e
     if (r.status == OUTBOX_OK && ferror(r.file))
         r.status = outbox__fail(reterr, OUTBOX_EINVAL, NULL, "%s: cannot be read: %s", path, strerror(errno));
     if (r.status == OUTBOX_OK && bad_piece != 0)
-        r.status = outbox__fail(reterr, OUTBOX_EINVAL, NULL, "%s:%d: is not `name = value`, `[section]` or a comment",
-                                path, line_of_piece(&r, bad_piece));
+        r.status = outbox__fail(reterr, OUTBOX_EINVAL, NULL,
+                                "%s:%d: is not `name = value`, `[section]` or a comment", path,
+                                line_of_piece(&r, bad_piece));
     free(r.line);
     fclose(r.file);
     outbox__buf_free(&r.value);

@@ -15,7 +15,10 @@ struct nearest {
     size_t distance;
 };
 
-#define NEAREST_INIT(text) {(text), NULL, 0}
+#define NEAREST_INIT(text)                                                                                   \
+    {                                                                                                        \
+        (text), NULL, 0                                                                                      \
+    }
 
 void nearest_try(struct nearest *nearest, const char *candidate);
 

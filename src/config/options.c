@@ -70,57 +70,76 @@ static bool is_network_list(const char *text)
     return true;
 }
 
-/* Fields: name, type, field, default, low, high, choices, check, show, reloadable, doc. */
+/* Rows; the option has the name of its field. */
+#define TEXT(name, fallback, low, high, accepts, check, show, reloadable, doc)                               \
+    {                                                                                                        \
+#name, OPTION_TEXT, FIELD(name), fallback, low, high, accepts, check, show, reloadable, doc          \
+    }
+#define CHOICE(name, field, fallback, choices, reloadable, doc)                                              \
+    {                                                                                                        \
+        name, OPTION_CHOICE, FIELD(field), fallback, 0, 0, choices, NULL, NULL, reloadable, doc              \
+    }
+#define INTEGER(name, fallback, low, high, accepts, check, reloadable, doc)                                  \
+    {                                                                                                        \
+#name, OPTION_INTEGER, FIELD(name), fallback, low, high, accepts, check, NULL, reloadable, doc       \
+    }
+#define DURATION(name, fallback, low, high, reloadable, doc)                                                 \
+    {                                                                                                        \
+#name, OPTION_DURATION, FIELD(name), fallback, low, high, NULL, NULL, NULL, reloadable, doc          \
+    }
+#define BOOLEAN(name, fallback, reloadable, doc)                                                             \
+    {                                                                                                        \
+#name, OPTION_BOOLEAN, FIELD(name), fallback, 0, 0, NULL, NULL, NULL, reloadable, doc                \
+    }
+
+/* clang-format off */
 const struct option options[] = {
-    {"dsn", OPTION_TEXT, FIELD(dsn), NULL, 0, 8192, NULL, NULL, redact_dsn, false,
-     "connection string of the database, as for psql; must be given (\"\": libpq's own variables)"},
-    {"name", OPTION_TEXT, FIELD(name), NULL, 1, 200, NULL, is_plain, NULL, false,
-     "of this relay, unlike that of any other; default: host:pid. Give a fixed one under a supervisor,"
-     " so that a restarted relay takes its lease back at once"},
-    {"wake", OPTION_CHOICE, FIELD(wake), "listen", 0, 0, "listen poll", NULL, NULL, false,
-     "how new events are noticed; listen needs a direct connection, poll works behind a pooler"},
-    {"poll_interval", OPTION_DURATION, FIELD(poll_interval), "100ms", MILLISECONDS(1), SECONDS(60), NULL, NULL, NULL,
-     true, "between looks for new events with wake = poll"},
-    {"fallback_poll", OPTION_DURATION, FIELD(fallback_poll), "1s", MILLISECONDS(10), SECONDS(60), NULL, NULL, NULL,
-     true, "between looks for new events with wake = listen, should a wake-up be lost"},
-    {"lease", OPTION_DURATION, FIELD(lease), "5s", MILLISECONDS(500), SECONDS(300), NULL, NULL, NULL, false,
-     "how long a relay that vanished keeps its lanes"},
-    {"lease_renew", OPTION_DURATION, FIELD(lease_renew), "1s", MILLISECONDS(100), SECONDS(100), NULL, NULL, NULL,
-     false, "between renewals of the lease; at most half of lease"},
-    {"transaction_timeout", OPTION_DURATION, FIELD(transaction_timeout), "10s", SECONDS(1), SECONDS(900), NULL, NULL,
-     NULL, false, "after which the broker aborts an open Kafka transaction"},
-    {"connect_timeout", OPTION_DURATION, FIELD(connect_timeout), "5s", MILLISECONDS(100), SECONDS(300), NULL, NULL,
-     NULL, true, "for a connection to the database"},
-    {"statement_timeout", OPTION_DURATION, FIELD(statement_timeout), "30s", MILLISECONDS(100), SECONDS(3600), NULL,
-     NULL, NULL, true, "for each statement"},
-    {"shutdown_timeout", OPTION_DURATION, FIELD(shutdown_timeout), "5s", MILLISECONDS(100), SECONDS(300), NULL, NULL,
-     NULL, true, "for finishing what is in flight after SIGTERM"},
-    {"batch_events", OPTION_INTEGER, FIELD(batch_events), "5000", 1, 100000, NULL, NULL, NULL, true,
-     "most events that are read at once and published in one Kafka transaction"},
+    TEXT(dsn, NULL, 0, 8192, NULL, NULL, redact_dsn, false,
+         "connection string of the database, as for psql; must be given (\"\": libpq's own variables)"),
+    TEXT(name, NULL, 1, 200, NULL, is_plain, NULL, false,
+         "of this relay, unlike that of any other; default: host:pid. Give a fixed one under a supervisor,"
+         " so that a restarted relay takes its lease back at once"),
+    CHOICE("wake", wake, "listen", "listen poll", false,
+           "how new events are noticed; listen needs a direct connection, poll works behind a pooler"),
+    DURATION(poll_interval, "100ms", MILLISECONDS(1), SECONDS(60), true,
+             "between looks for new events with wake = poll"),
+    DURATION(fallback_poll, "1s", MILLISECONDS(10), SECONDS(60), true,
+             "between looks for new events with wake = listen, should a wake-up be lost"),
+    DURATION(lease, "5s", MILLISECONDS(500), SECONDS(300), false,
+             "how long a relay that vanished keeps its lanes"),
+    DURATION(lease_renew, "1s", MILLISECONDS(100), SECONDS(100), false,
+             "between renewals of the lease; at most half of lease"),
+    DURATION(transaction_timeout, "10s", SECONDS(1), SECONDS(900), false,
+             "after which the broker aborts an open Kafka transaction"),
+    DURATION(connect_timeout, "5s", MILLISECONDS(100), SECONDS(300), true,
+             "for a connection to the database"),
+    DURATION(statement_timeout, "30s", MILLISECONDS(100), SECONDS(3600), true,
+             "for each statement"),
+    DURATION(shutdown_timeout, "5s", MILLISECONDS(100), SECONDS(300), true,
+             "for finishing what is in flight after SIGTERM"),
+    INTEGER(batch_events, "5000", 1, 100000, NULL, NULL, true,
+            "most events that are read at once and published in one Kafka transaction"),
     {"batch_bytes", OPTION_SIZE, FIELD(batch_bytes), "16MiB", 64 * 1024, 1024 * MIB, NULL, NULL, NULL, true,
      "most bytes of them"},
-    {"topic_prefix", OPTION_TEXT, FIELD(topic_prefix), "outbox", 1, 100, "letters, digits, \".\", \"_\", \"-\"",
-     is_topic, NULL, false,
-     "of the relay's own topic (PREFIX.progress) and of its transactional ids; never change it on a running outbox"},
-    {"create_topics", OPTION_BOOLEAN, FIELD(create_topics), "no", 0, 0, NULL, NULL, NULL, true,
-     "create topics that do not exist"},
-    {"topic_partitions", OPTION_INTEGER, FIELD(topic_partitions), "-1", -1, 10000, "not 0; -1: the broker's default",
-     is_count, NULL, true, "of topics that the relay creates"},
-    {"topic_replication", OPTION_INTEGER, FIELD(topic_replication), "-1", -1, 100, "not 0; -1: the broker's default",
-     is_count, NULL, true, "of topics that the relay creates"},
-    {"webhooks", OPTION_BOOLEAN, FIELD(webhooks), "yes", 0, 0, NULL, NULL, NULL, false,
-     "deliver to webhook endpoints too"},
+    TEXT(topic_prefix, "outbox", 1, 100, "of letters, digits, \".\", \"_\" and \"-\"", is_topic, NULL, false,
+         "of the relay's own topic (PREFIX.progress) and of its transactional ids; never change it on a"
+         " running outbox"),
+    BOOLEAN(create_topics, "no", true, "create topics that do not exist"),
+    INTEGER(topic_partitions, "-1", -1, 10000, "not 0; -1: the broker's default", is_count, true,
+            "of topics that the relay creates"),
+    INTEGER(topic_replication, "-1", -1, 100, "not 0; -1: the broker's default", is_count, true,
+            "of topics that the relay creates"),
+    BOOLEAN(webhooks, "yes", false, "deliver to webhook endpoints too"),
     {"webhook_allow", OPTION_LIST, FIELD(webhook_allow), "", 0, 8192, "networks such as 10.0.0.0/8, fd00::/8",
      is_network_list, NULL, true, "private networks to which webhooks may go nevertheless"},
-    {"webhook_ca_file", OPTION_TEXT, FIELD(webhook_ca_file), NULL, 1, 4096, NULL, NULL, NULL, false,
-     "certificates that endpoints are checked against; default: the system's"},
-    {"webhook_max_in_flight", OPTION_INTEGER, FIELD(webhook_max_in_flight), "256", 1, 10000, NULL, NULL, NULL, false,
-     "most webhook requests under way at once"},
-    {"insecure", OPTION_BOOLEAN, FIELD(insecure), "no", 0, 0, NULL, NULL, NULL, false,
-     "allow connections without encryption to other machines"},
-    {"log_level", OPTION_CHOICE, FIELD(log_level_name), "info", 0, 0, "error warning info debug", NULL, NULL, true,
-     "what is logged"},
+    TEXT(webhook_ca_file, NULL, 1, 4096, NULL, NULL, NULL, false,
+         "certificates that endpoints are checked against; default: the system's"),
+    INTEGER(webhook_max_in_flight, "256", 1, 10000, NULL, NULL, false,
+            "most webhook requests under way at once"),
+    BOOLEAN(insecure, "no", false, "allow connections without encryption to other machines"),
+    CHOICE("log_level", log_level_name, "info", "error warning info debug", true, "what is logged"),
 };
+/* clang-format on */
 const size_t option_count = sizeof(options) / sizeof(options[0]);
 
 const struct option *option_find(const char *name)
@@ -140,7 +159,8 @@ void option_accepts(const struct option *option, char *ret, size_t room)
 
     switch (option->type) {
     case OPTION_TEXT:
-        snprintf(ret, room, "text of %" PRId64 " to %" PRId64 " bytes%s%s", option->low, option->high, comma, more);
+        snprintf(ret, room, "text of %" PRId64 " to %" PRId64 " bytes%s%s", option->low, option->high, comma,
+                 more);
         break;
     case OPTION_LIST:
         snprintf(ret, room, "%s, separated by commas", more);
@@ -149,7 +169,8 @@ void option_accepts(const struct option *option, char *ret, size_t room)
         snprintf(ret, room, "one of: %s", more);
         break;
     case OPTION_INTEGER:
-        snprintf(ret, room, "a number from %" PRId64 " to %" PRId64 "%s%s", option->low, option->high, comma, more);
+        snprintf(ret, room, "a number from %" PRId64 " to %" PRId64 "%s%s", option->low, option->high, comma,
+                 more);
         break;
     case OPTION_SIZE:
         value_size_text(option->low, low);
@@ -284,8 +305,10 @@ const char *kafka_reserved(const char *property)
         {"enable.gapless.guarantee", exactly_once},
         {"acks", exactly_once},
         {"request.required.acks", exactly_once},
-        {"message.timeout.ms", "a message lives as long as its transaction: use the option transaction_timeout"},
-        {"delivery.timeout.ms", "a message lives as long as its transaction: use the option transaction_timeout"},
+        {"message.timeout.ms",
+         "a message lives as long as its transaction: use the option transaction_timeout"},
+        {"delivery.timeout.ms",
+         "a message lives as long as its transaction: use the option transaction_timeout"},
         {"isolation.level", exactly_once},
         {"group.id", reader},
         {"group.instance.id", reader},
@@ -306,7 +329,8 @@ const char *kafka_reserved(const char *property)
 
 bool kafka_secret(const char *property)
 {
-    static const char *const parts[] = {"password", "secret", "key.pem", "oauthbearer.config", "token", "jaas"};
+    static const char *const parts[] = {"password",           "secret", "key.pem",
+                                        "oauthbearer.config", "token",  "jaas"};
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (strstr(property, parts[i]))

@@ -21,13 +21,13 @@ enum option_type {
 struct option {
     const char *name;
     enum option_type type;
-    size_t offset;         /* of its field in struct relay_config */
-    const char *fallback;  /* the default, as it would be written; NULL: none */
-    int64_t low, high;     /* of the number; of a text or list: bytes */
-    const char *choices;   /* separated by blanks; for people: what else is accepted */
+    size_t offset;        /* of its field in struct relay_config */
+    const char *fallback; /* the default, as it would be written; NULL: none */
+    int64_t low, high;    /* of the number; of a text or list: bytes */
+    const char *choices;  /* separated by blanks; for people: what else is accepted */
     bool (*check)(const char *text);
     void (*show)(const char *text, char *ret, size_t room); /* hides what is secret in it */
-    bool reloadable;       /* may change while the relay runs */
+    bool reloadable;                                        /* may change while the relay runs */
     const char *doc;
 };
 

@@ -73,9 +73,10 @@ void config_help(FILE *out)
         print_wrapped(out, 6, line);
     }
     fputs("  kafka.NAME\n", out);
-    print_wrapped(out, 6,
-                  "any property of librdkafka but those that exactly-once publishing rests on, such as"
-                  " kafka.bootstrap.servers, which must be given. As a variable: OUTBOX_KAFKA_ and the name with"
-                  " \"_\" for each \".\", so OUTBOX_KAFKA_BOOTSTRAP_SERVERS. In the file also below [kafka] without"
-                  " the prefix.");
+    print_wrapped(
+        out, 6,
+        "any property of librdkafka but those that exactly-once publishing rests on, such as"
+        " kafka.bootstrap.servers, which must be given. As a variable: OUTBOX_KAFKA_ and the name with"
+        " \"_\" for each \".\", so OUTBOX_KAFKA_BOOTSTRAP_SERVERS. In the file also below [kafka] without"
+        " the prefix.");
 }

@@ -33,12 +33,34 @@ static void puts_text(struct text *out, const char *text)
 /* Only what is known to be harmless is shown: a new secret keyword of libpq stays hidden. */
 static bool may_show(const char *name, size_t size)
 {
-    static const char *const shown[] = {
-        "host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslsni",
-        "application_name", "fallback_application_name", "connect_timeout", "target_session_attrs", "channel_binding",
-        "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-        "gssencmode", "krbsrvname", "client_encoding", "options", "service", "load_balance_hosts",
-        "ssl_min_protocol_version", "ssl_max_protocol_version"};
+    static const char *const shown[] = {"host",
+                                        "hostaddr",
+                                        "port",
+                                        "dbname",
+                                        "user",
+                                        "sslmode",
+                                        "sslrootcert",
+                                        "sslcert",
+                                        "sslkey",
+                                        "sslsni",
+                                        "application_name",
+                                        "fallback_application_name",
+                                        "connect_timeout",
+                                        "target_session_attrs",
+                                        "channel_binding",
+                                        "keepalives",
+                                        "keepalives_idle",
+                                        "keepalives_interval",
+                                        "keepalives_count",
+                                        "tcp_user_timeout",
+                                        "gssencmode",
+                                        "krbsrvname",
+                                        "client_encoding",
+                                        "options",
+                                        "service",
+                                        "load_balance_hosts",
+                                        "ssl_min_protocol_version",
+                                        "ssl_max_protocol_version"};
 
     for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
         if (strlen(shown[i]) == size && strncmp(shown[i], name, size) == 0)

@@ -14,9 +14,13 @@ struct unit {
 };
 
 /* From the largest to the smallest. */
-static const struct unit time_units[] = {
-    {"d", INT64_C(86400000000)}, {"h", INT64_C(3600000000)}, {"m", 60000000}, {"s", 1000000},
-    {"ms", 1000}, {"us", 1}, {NULL, 0}};
+static const struct unit time_units[] = {{"d", INT64_C(86400000000)},
+                                         {"h", INT64_C(3600000000)},
+                                         {"m", 60000000},
+                                         {"s", 1000000},
+                                         {"ms", 1000},
+                                         {"us", 1},
+                                         {NULL, 0}};
 static const struct unit size_units[] = {
     {"GiB", INT64_C(1) << 30}, {"MiB", INT64_C(1) << 20}, {"KiB", INT64_C(1) << 10}, {"", 1}, {NULL, 0}};
 

@@ -172,7 +172,9 @@ static int check_result(struct pg *pg, const PGresult *result, outbox_error **re
 {
     const char *sqlstate;
     const char *text;
+    const char *hint;
     char message[400];
+    char remedy[200];
 
     switch (PQresultStatus(result)) {
     case PGRES_TUPLES_OK:
@@ -187,8 +189,10 @@ static int check_result(struct pg *pg, const PGresult *result, outbox_error **re
     sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     one_line(text ? text : PQresultErrorMessage(result), message, sizeof(message));
+    hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT); /* the remedy */
+    one_line(hint ? hint : "", remedy, sizeof(remedy));
     return outbox__fail_sqlstate(reterr, OUTBOX_ESERVER, PQresultErrorField(result, PG_DIAG_COLUMN_NAME),
-                                 sqlstate, "%s", message);
+                                 sqlstate, "%s%s%s", message, remedy[0] ? ". " : "", remedy);
 }
 
 /* Reads results to the end; keeps the last good one and the first error. */

@@ -196,8 +196,8 @@ static int do_action(struct tick_thread *thread, const struct ticker_action *act
 /* Ticks until it is told to stop or the connection fails. */
 static int tick_on(struct tick_thread *thread, outbox_error **reterr)
 {
+    enum ticker_event event = TICKER_RECONNECTED;
     struct ticker_action action;
-    enum ticker_event event;
     int status;
 
     if (take_wish(thread, &event) && event == TICKER_WISHED_FORCED)

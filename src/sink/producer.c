@@ -37,13 +37,19 @@ struct producer {
     size_t produced;
     size_t acknowledged;
     size_t failed;
-    rd_kafka_resp_err_t first_failure;
+    rd_kafka_resp_err_t failure; /* of the first record that has a reason of its own */
 
     char marker_key[MARKER_KEY_SIZE];
     char marker_text[MARKER_TEXT_SIZE];
 };
 
 /* ---- callbacks ---- */
+
+/* What librdkafka says of the other records once the transaction has failed. */
+static bool is_purge(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__PURGE_QUEUE || code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
+}
 
 /* Within rd_kafka_poll(), rd_kafka_flush() and rd_kafka_commit_transaction(). */
 static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
@@ -55,8 +61,9 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
         producer->acknowledged++;
         return;
     }
-    if (producer->failed++ == 0)
-        producer->first_failure = message->err;
+    producer->failed++;
+    if (!producer->failure || is_purge(producer->failure))
+        producer->failure = message->err;
 }
 
 /* librdkafka's threads; these may do no more than set atomics. */
@@ -220,20 +227,33 @@ static enum sink_result fail_state(struct producer *producer, const char *what, 
     return SINK_FAILED;
 }
 
-/* Some records were not accepted by a broker: then the transaction is lost.  Whose fault it was
- * is not said: one bad record takes all of its batch with it. */
+/* Why the open transaction has failed, if it has: a begin is refused with the reason. */
+static void note_reason(struct producer *producer)
+{
+    rd_kafka_error_t *error = rd_kafka_begin_transaction(producer->handle);
+
+    if (error && rd_kafka_error_code(error) != RD_KAFKA_RESP_ERR__STATE)
+        producer->failure = rd_kafka_error_code(error);
+    rd_kafka_error_destroy(error);
+}
+
+/* Some records of the open transaction were not accepted: then it is lost.  Whose fault
+ * it was is not said: one bad record takes all of its batch with it. */
 static enum sink_result fail_delivery(struct producer *producer, outbox_error **reterr)
 {
-    enum sink_result result = sink_classify(producer->first_failure);
+    enum sink_result result;
     char what[128];
 
+    if (!producer->failure || is_purge(producer->failure))
+        note_reason(producer);
+    result = sink_classify(producer->failure);
     if (is_fenced(producer))
         result = SINK_FENCED;
     else if (result == SINK_TIMEOUT || result == SINK_OK)
         result = SINK_FAILED;
     producer->state = PRODUCER_BROKEN;
     snprintf(what, sizeof(what), "%zu of %zu records were not accepted", producer->failed, producer->produced);
-    sink_report(reterr, result, &producer->client, what, rd_kafka_err2str(producer->first_failure));
+    sink_report(reterr, result, &producer->client, what, rd_kafka_err2str(producer->failure));
     return result;
 }
 
@@ -415,9 +435,10 @@ static enum sink_result fail_produce(struct producer *producer, const struct sin
     enum sink_result result = sink_classify(code);
     char what[400];
 
-    producer->state = PRODUCER_BROKEN;
-    if (producer->failed > 0)
+    /* Nothing more is taken once the transaction has failed. */
+    if (producer->failed > 0 || code == RD_KAFKA_RESP_ERR__STATE)
         return fail_delivery(producer, reterr);
+    producer->state = PRODUCER_BROKEN;
     if (result == SINK_REFUSED || result == SINK_TOPIC_MISSING)
         producer->refused = (ptrdiff_t)index;
     else if (result != SINK_FENCED)
@@ -470,7 +491,7 @@ static enum sink_result produce_marker(struct producer *producer, const struct m
 static void reset_counts(struct producer *producer)
 {
     producer->produced = producer->acknowledged = producer->failed = 0;
-    producer->first_failure = RD_KAFKA_RESP_ERR_NO_ERROR;
+    producer->failure = RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 enum sink_result producer_publish(struct producer *producer, const struct sink_record *records, size_t count,
@@ -525,10 +546,8 @@ static void flush(struct producer *producer, mono_us deadline)
 static enum sink_result finish_commit(struct producer *producer, outbox_error **reterr)
 {
     FAULT("kafka_after_commit");
-    if (producer->failed > 0)
-        return fail_delivery(producer, reterr);
     if (producer->acknowledged != producer->produced)
-        return fail_state(producer, "a commit without all delivery reports", reterr);
+        return fail_state(producer, "a commit without all acknowledgements", reterr);
     producer->state = PRODUCER_IDLE;
     producer->commits++;
     producer->client.last_error[0] = '\0';

@@ -541,7 +541,7 @@ struct dispatcher *dispatcher_start(const struct dispatcher_settings *settings, 
 {
     const struct http_settings http = {
         .allowed_addresses = settings->allowed_addresses,
-        .ca_file = settings->ca_file,
+        .ca_file = settings->ca_file && *settings->ca_file ? settings->ca_file : NULL,
         .insecure = settings->insecure,
         .connect_timeout = settings->connect_timeout,
         .max_connections = settings->max_in_flight,

@@ -16,7 +16,7 @@ struct dispatcher_settings {
     const char *worker;            /* a name of its own: on start it takes back what an earlier one of
                                       that name left behind */
     const char *allowed_addresses; /* networks that are not public but allowed, "127.0.0.0/8,::1/128" */
-    const char *ca_file;           /* NULL: the system's certificates */
+    const char *ca_file;           /* NULL or "": the system's certificates */
     bool insecure;                 /* http without TLS to public addresses, too */
     int max_in_flight;             /* requests at once, over all endpoints */
     mono_us lease_margin;          /* a claim outlives its endpoint's timeout by this */

@@ -17,3 +17,7 @@ EXTRA_DIST += \
     %D%/check-docs-headers.tap \
     %D%/check-core-pure.tap \
     %D%/tap.sh %D%/strip.awk %D%/functions.awk
+
+# What the library exports and imports.
+TESTS += %D%/check-exports.tap %D%/check-library.tap
+EXTRA_DIST += %D%/check-exports.tap %D%/check-library.tap

@@ -15,3 +15,11 @@ tests_integration_sink_broker_LDADD = libsink.la libcore.la libruntime.la libbas
     $(RDKAFKA_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
 endif
 dist_noinst_SCRIPTS += tests/integration/sink_real_broker
+
+
+# A dispatcher alone, for tests/integration/webhook_dispatch.
+noinst_PROGRAMS += %D%/dispatch-driver
+tests_tools_dispatch_driver_SOURCES = %D%/dispatch-driver.c
+tests_tools_dispatch_driver_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(CURL_CFLAGS) -pthread
+tests_tools_dispatch_driver_LDADD = libwebhook.la libcore.la libpgconn.la libruntime.la libbase.la \
+    $(CURL_LIBS) $(LIBPQ_LIBS) $(CRYPTO_LIBS) -lpthread

@@ -1,1 +1,17 @@
-# tests of this folder's namesake
+api_test_libs = libapi.la libevent.la libbase.la $(CMOCKA_LIBS) $(LIBPQ_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS)
+fake_libpq_sources = %D%/fake_libpq.c %D%/fake_libpq.h
+fake_libpq_ldflags = -Wl,--wrap=PQstatus,--wrap=PQtransactionStatus,--wrap=PQpipelineStatus \
+    -Wl,--wrap=PQparameterStatus,--wrap=PQerrorMessage,--wrap=PQexecParams,--wrap=PQsendQueryParams
+
+check_PROGRAMS += %D%/test_emit_checks %D%/test_emit_no_memory
+TESTS += %D%/test_emit_checks %D%/test_emit_no_memory
+
+%C%_test_emit_checks_SOURCES = %D%/test_emit_checks.c $(fake_libpq_sources)
+%C%_test_emit_checks_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS)
+%C%_test_emit_checks_LDFLAGS = $(AM_LDFLAGS) $(fake_libpq_ldflags)
+%C%_test_emit_checks_LDADD = $(api_test_libs)
+%C%_test_emit_no_memory_SOURCES = %D%/test_emit_no_memory.c $(fake_libpq_sources) $(failing_alloc_sources)
+%C%_test_emit_no_memory_CPPFLAGS = $(AM_CPPFLAGS) $(failing_alloc_cppflags)
+%C%_test_emit_no_memory_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS)
+%C%_test_emit_no_memory_LDFLAGS = $(AM_LDFLAGS) $(fake_libpq_ldflags) $(failing_alloc_ldflags)
+%C%_test_emit_no_memory_LDADD = $(api_test_libs)

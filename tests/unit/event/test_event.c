@@ -77,7 +77,7 @@ static void test_texts(void **state)
         outbox_event *ev = new_event();
         char value[100];
 
-        strcpy(value, fields[i].value);
+        memcpy(value, fields[i].value, strlen(fields[i].value) + 1);
         assert_int_equal(fields[i].set(ev, value), OUTBOX_OK);
         memset(value, '#', sizeof(value) - 1); /* a copy was made */
         assert_text(ev, fields[i].field, fields[i].value);

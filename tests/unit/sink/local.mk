@@ -1,1 +1,15 @@
-# tests of this folder's namesake
+sink_tests = %D%/test_kafka %D%/test_marker %D%/test_producer %D%/test_taint
+check_PROGRAMS += $(sink_tests)
+TESTS += $(sink_tests)
+sink_test_cflags = $(AM_CFLAGS) $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
+sink_test_libs = libsink.la libcore.la libruntime.la libbase.la \
+    $(RDKAFKA_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
+tests_unit_sink_test_kafka_CFLAGS = $(sink_test_cflags)
+tests_unit_sink_test_kafka_LDADD = $(sink_test_libs)
+tests_unit_sink_test_marker_CFLAGS = $(sink_test_cflags)
+tests_unit_sink_test_marker_LDADD = $(sink_test_libs)
+# the mock cluster
+tests_unit_sink_test_producer_CFLAGS = $(sink_test_cflags)
+tests_unit_sink_test_producer_LDADD = $(sink_test_libs)
+tests_unit_sink_test_taint_CFLAGS = $(sink_test_cflags)
+tests_unit_sink_test_taint_LDADD = $(sink_test_libs)

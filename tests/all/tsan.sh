@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# deadline: 1200
+# The relay's threads under ThreadSanitizer.
+set -eu -o pipefail
+# shellcheck source=tests/lib/tap.sh
+. "$OUTBOX_SRC/tests/lib/tap.sh"
+# shellcheck source=tests/lib/sanitized.sh
+. "$OUTBOX_SRC/tests/lib/sanitized.sh"
+
+dir=$OUTBOX_SRC/build/tsan
+export TSAN_OPTIONS="suppressions=$OUTBOX_SRC/tests/lib/tsan.supp"
+build_with "$dir" thread || bail "the sanitized build failed"
+unit_tests_on "$dir"
+for script in tests/integration/relay_basic.py tests/integration/webhook_dispatch.py; do
+    script_on "$dir" "$script"
+done
+done_testing

@@ -1,0 +1,104 @@
+#!/bin/sh
+# installcheck.sh CC CXX SRCDIR: can a stranger build and run a program against the installed library?
+# With the compilers, pkg-config and what `make install` laid down, nothing of the source tree: in C
+# and in C++, with the shared library and, where it is installed, the static one.
+# Environment: DESTDIR, PKG_CONFIG_PATH and libdir, as make installcheck sets them.
+set -eu
+[ $# -eq 3 ] || { echo "usage: installcheck.sh CC CXX SRCDIR" >&2; exit 2; }
+cc=$1 cxx=$2 DESTDIR=${DESTDIR:-}
+: "${libdir:?}"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+    echo "installcheck: $*" >&2
+    exit 1
+}
+
+# config OPTION PACKAGE...: of outbox and these.  The prefix in outbox.pc is that of the final place;
+# below DESTDIR it is found there, unlike that of the others.
+config() {
+    option=$1
+    shift
+    prefix=$DESTDIR$(pkg-config --variable=prefix outbox)
+    echo "$(pkg-config --define-variable=prefix="$prefix" "$option" outbox) $(pkg-config "$option" "$@")"
+}
+
+cat >"$work/consumer.c" <<'END'
+#include <libpq-fe.h>
+#include <outbox/outbox.h>
+#include <stdio.h>
+#include <string.h>
+
+int main(void)
+{
+    PGconn *conn = PQconnectStart("host=/nonexistent");
+    outbox_event *ev = outbox_event_new();
+    outbox_error *err = NULL;
+    char id[OUTBOX_ID_SIZE];
+    int r;
+
+    if (strcmp(outbox_version(), OUTBOX_VERSION) != 0) {
+        fprintf(stderr, "library %s, headers %s\n", outbox_version(), OUTBOX_VERSION);
+        return 1;
+    }
+    outbox_event_set_type(ev, "order_placed");
+    outbox_event_set_payload_json(ev, "{\"order\": 7}");
+    if (outbox_event_check(ev, &err) != OUTBOX_OK) {
+        fprintf(stderr, "%s\n", outbox_error_message(err));
+        return 1;
+    }
+    /* libpq's PGconn is what the header calls struct pg_conn, and one libpq serves both. */
+    r = outbox_emit(conn, ev, id, &err);
+    if (r != OUTBOX_ECONNECTION || outbox_error_code(err) != r) {
+        fprintf(stderr, "emitted without a connection: %d\n", r);
+        return 1;
+    }
+    outbox_error_free(err);
+    outbox_event_free(ev);
+    PQfinish(conn);
+    puts(outbox_version());
+    return 0;
+}
+END
+cp "$work/consumer.c" "$work/consumer.cc"
+
+version=$(pkg-config --modversion outbox)
+migrations=$DESTDIR$(pkg-config --variable=migrations outbox)
+
+# build_and_run NAME COMPILER FILE LIBS
+build_and_run() {
+    # shellcheck disable=SC2046,SC2086 # words: a compiler may have options
+    $2 $(config --cflags libpq) -Wall -Werror -o "$work/consumer" "$work/$3" $4 ||
+        fail "$1: does not build"
+    printed=$(LD_LIBRARY_PATH="$DESTDIR$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$work/consumer") ||
+        fail "$1: does not run"
+    [ "$printed" = "$version" ] || fail "$1: printed '$printed' instead of $version"
+    echo "installcheck: $1: ok"
+}
+
+if [ -e "$DESTDIR$libdir/liboutbox.so" ]; then
+    libs=$(config --libs libpq)
+    build_and_run "C, shared" "$cc -std=c11" consumer.c "$libs"
+    ldd "$work/consumer" >/dev/null
+    build_and_run "C++, shared" "$cxx" consumer.cc "$libs"
+fi
+if [ -e "$DESTDIR$libdir/liboutbox.a" ]; then
+    # The archive needs what Requires.private names.  --static itself would ask for the archives of
+    # those, too, down to Kerberos', and few systems have them all.
+    # shellcheck disable=SC2046 # one word a package
+    libs=$(config --libs $(pkg-config --print-requires-private outbox) | sed 's/-loutbox/-l:liboutbox.a/')
+    build_and_run "C, static" "$cc -std=c11" consumer.c "$libs"
+    if ldd "$work/consumer" | grep -q liboutbox; then
+        fail "C, static: uses the shared library"
+    fi
+    build_and_run "C++, static" "$cxx" consumer.cc "$libs"
+fi
+[ -x "$work/consumer" ] || fail "no library is installed in $DESTDIR$libdir"
+
+[ -f "$migrations/bootstrap.sql" ] || fail "no bootstrap.sql in $migrations"
+for installed in "$3"/sql/migrations/*.sql; do
+    cmp "$installed" "$migrations/migrations/${installed##*/}" || fail "a migration is missing or differs"
+done
+echo "installcheck: migrations: ok"

@@ -1,0 +1,49 @@
+# To be sourced: builds with a sanitizer and runs tests on that build. TAP.
+
+# build_with DIR LIST CONFIGURE-ARGUMENT...
+build_with() {
+    local dir=$1 list=$2
+    shift 2
+    mkdir -p "$dir"
+    if ! [ -f "$dir/Makefile" ]; then
+        (cd "$dir" && "$OUTBOX_SRC/configure" --enable-werror --enable-fault-points --disable-shared \
+            --with-sanitizer="$list" CFLAGS='-O1 -g' "$@") >"$dir.log" 2>&1 || { tail -n 30 "$dir.log"; return 1; }
+    fi
+    make -C "$dir" -k "-j$(nproc)" all >>"$dir.log" 2>&1 &&
+        make -C "$dir" -k "-j$(nproc)" check TESTS= >>"$dir.log" 2>&1 || { tail -n 60 "$dir.log"; return 1; }
+}
+
+# The unit tests, a TAP point for each program.
+unit_tests_on() { # DIR
+    local dir=$1 program
+    make -C "$dir" -k "-j$(nproc)" check >"$dir-check.log" 2>&1 || :
+    while read -r program; do
+        program=${program%.trs}
+        if grep -q '^:global-test-result: PASS' "$program.trs"; then
+            tap_point 0 "unit ${program#"$dir/tests/unit/"}"
+        else
+            tail -n 40 "$program.log" | sed 's/^/# /'
+            tap_point 1 "unit ${program#"$dir/tests/unit/"}"
+        fi
+    done < <(find "$dir/tests/unit" -name '*.trs' | sort)
+}
+
+# A test script of another tier on that build; reports of the sanitizer count as failures.
+script_on() { # DIR SCRIPT
+    local dir=$1 script=$2 reports=$OUTBOX_TEST_TMP/reports status=0
+    rm -rf "$reports"
+    mkdir "$reports"
+    chmod 1777 "$reports"
+    ASAN_OPTIONS="log_path=$reports/asan:${ASAN_OPTIONS:-}" UBSAN_OPTIONS="log_path=$reports/ubsan:print_stacktrace=1" \
+        TSAN_OPTIONS="log_path=$reports/tsan:${TSAN_OPTIONS:-}" \
+        OUTBOX_BUILD=$dir "$OUTBOX_SRC/$script" >"$reports.log" 2>&1 || status=$?
+    if grep -q '^not ok' "$reports.log" || [ "$status" -ne 0 ]; then
+        grep -A 20 '^not ok' "$reports.log" | sed 's/^/# /'
+        status=1
+    fi
+    if [ -n "$(ls -A "$reports")" ]; then
+        head -n 60 "$reports"/* | sed 's/^/# /'
+        status=1
+    fi
+    tap_point "$status" "$script"
+}

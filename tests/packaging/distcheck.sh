@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# deadline: 600
+# The tarball builds, tests itself, installs and uninstalls, out of its tree; and a
+# consumer builds against what was installed.
+set -eu -o pipefail
+# shellcheck source=tests/lib/tap.sh
+. "$OUTBOX_SRC/tests/lib/tap.sh"
+
+run() { # NAME COMMAND...
+    local name=$1 status=0
+    shift
+    "$@" >"$OUTBOX_TEST_TMP/log" 2>&1 || status=$?
+    [ "$status" -eq 0 ] || tail -n 60 "$OUTBOX_TEST_TMP/log" | sed 's/^/# /'
+    tap_point "$status" "$name"
+}
+
+run "make distcheck" make -C "$OUTBOX_BUILD" "-j$(nproc)" distcheck
+run "make install" make -C "$OUTBOX_BUILD" install DESTDIR="$OUTBOX_TEST_TMP/root"
+run "make installcheck" make -C "$OUTBOX_BUILD" installcheck DESTDIR="$OUTBOX_TEST_TMP/root"
+done_testing

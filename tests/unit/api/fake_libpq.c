@@ -1,0 +1,153 @@
+#include "fake_libpq.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+struct fake_libpq fake;
+
+static int place; /* the connection is only ever an address */
+
+ConnStatusType __wrap_PQstatus(const PGconn *conn);
+PGTransactionStatusType __wrap_PQtransactionStatus(const PGconn *conn);
+PGpipelineStatus __wrap_PQpipelineStatus(const PGconn *conn);
+const char *__wrap_PQparameterStatus(const PGconn *conn, const char *name);
+char *__wrap_PQerrorMessage(const PGconn *conn);
+PGresult *__wrap_PQexecParams(PGconn *conn, const char *sql, int count, const Oid *types,
+                              const char *const *values, const int *sizes, const int *formats,
+                              int result_format);
+int __wrap_PQsendQueryParams(PGconn *conn, const char *sql, int count, const Oid *types,
+                             const char *const *values, const int *sizes, const int *formats,
+                             int result_format);
+
+PGconn *fake_conn(void)
+{
+    fake_free();
+    memset(&fake, 0, sizeof(fake));
+    fake.status = CONNECTION_OK;
+    fake.transaction = PQTRANS_INTRANS;
+    fake.pipeline = PQ_PIPELINE_OFF;
+    fake.encoding = "UTF8";
+    fake.message = "";
+    return (PGconn *)&place;
+}
+
+void fake_free(void)
+{
+    PQclear(fake.result);
+    fake.result = NULL;
+}
+
+static void keep(const char *sql, int count, const Oid *types, const char *const *values, const int *sizes,
+                 const int *formats, int result_format)
+{
+    /* Not malloc(): a test may have it fail. */
+    static char room[64 * 1024];
+    size_t used = 0;
+
+    assert_int_equal(count, FAKE_PARAMS);
+    snprintf(fake.sql, sizeof(fake.sql), "%s", sql);
+    for (int i = 0; i < count; i++) {
+        fake.values[i] = NULL;
+        fake.types[i] = types[i];
+        fake.formats[i] = formats[i];
+        fake.sizes[i] = sizes[i];
+        if (values[i]) {
+            assert_in_range(sizes[i], 0, sizeof(room) - used);
+            fake.values[i] = room + used;
+            memcpy(room + used, values[i], (size_t)sizes[i]);
+            used += (size_t)sizes[i];
+        }
+    }
+    fake.count = count;
+    fake.result_format = result_format;
+    fake.sent++;
+}
+
+ConnStatusType __wrap_PQstatus(const PGconn *conn)
+{
+    assert_ptr_equal(conn, &place);
+    return fake.status;
+}
+
+PGTransactionStatusType __wrap_PQtransactionStatus(const PGconn *conn)
+{
+    assert_ptr_equal(conn, &place);
+    return fake.transaction;
+}
+
+PGpipelineStatus __wrap_PQpipelineStatus(const PGconn *conn)
+{
+    assert_ptr_equal(conn, &place);
+    return fake.pipeline;
+}
+
+const char *__wrap_PQparameterStatus(const PGconn *conn, const char *name)
+{
+    assert_ptr_equal(conn, &place);
+    return strcmp(name, "client_encoding") == 0 ? fake.encoding : NULL;
+}
+
+char *__wrap_PQerrorMessage(const PGconn *conn)
+{
+    assert_ptr_equal(conn, &place);
+    return (char *)(uintptr_t)fake.message;
+}
+
+PGresult *__wrap_PQexecParams(PGconn *conn, const char *sql, int count, const Oid *types,
+                              const char *const *values, const int *sizes, const int *formats,
+                              int result_format)
+{
+    PGresult *result = fake.result;
+
+    assert_ptr_equal(conn, &place);
+    keep(sql, count, types, values, sizes, formats, result_format);
+    fake.result = NULL;
+    return result;
+}
+
+int __wrap_PQsendQueryParams(PGconn *conn, const char *sql, int count, const Oid *types,
+                             const char *const *values, const int *sizes, const int *formats,
+                             int result_format)
+{
+    assert_ptr_equal(conn, &place);
+    if (fake.cannot_queue)
+        return 0;
+    keep(sql, count, types, values, sizes, formats, result_format);
+    fake.queued++;
+    return 1;
+}
+
+PGresult *fake_result(ExecStatusType status)
+{
+    PGresult *result = PQmakeEmptyPGresult(NULL, status);
+
+    assert_non_null(result);
+    return result;
+}
+
+PGresult *fake_rows(int count, const bool *already)
+{
+    char id_name[] = "id";
+    char already_name[] = "already_emitted";
+    PGresAttDesc columns[2] = {{.name = id_name, .format = 1, .typid = 2950, .typlen = 16},
+                               {.name = already_name, .format = 1, .typid = 16, .typlen = 1}};
+    PGresult *result = fake_result(PGRES_TUPLES_OK);
+
+    assert_true(PQsetResultAttrs(result, 2, columns));
+    for (int i = 0; i < count; i++) {
+        char id[16];
+        char flag = (char)already[i];
+
+        memset(id, i + 1, sizeof(id));
+        assert_true(PQsetvalue(result, i, 0, id, sizeof(id)));
+        assert_true(PQsetvalue(result, i, 1, &flag, 1));
+    }
+    return result;
+}
