@@ -44,6 +44,8 @@ class Relay:
         with open(self.path, "wb") as log:
             self.process = tap.spawn([RELAY, *(f"--{n}={v}" for n, v in options.items())],
                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        # one that a test has stopped would not take the SIGTERM at the test's end
+        tap.at_exit(self.send, signal.SIGCONT)
 
     def log(self):
         with open(self.path, encoding="utf-8", errors="replace") as f:
@@ -59,6 +61,15 @@ class Relay:
 
     def wait_running(self, deadline=30):
         return self.wait_said("event=lane lane=0 state=running", deadline)
+
+    def wait_stopped(self, deadline=30):
+        """Until it has stopped itself at a fault point."""
+        def state():
+            with open(f"/proc/{self.process.pid}/stat", encoding="ascii", errors="replace") as f:
+                return f.read().rpartition(")")[2].split()[0]
+
+        return bool(tap.wait_until(lambda: self.process.poll() is not None or state() == "T", deadline, 0.02)
+                    and self.process.poll() is None)
 
     def running(self):
         return self.process.poll() is None
