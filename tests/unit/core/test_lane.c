@@ -274,7 +274,7 @@ static void knows_from_the_lease_that_there_are_endpoints(void **state)
     run_and_publish();
     TELL(.kind = LANE_EVENT_PUBLISHED);
     TELL(.kind = LANE_EVENT_COMMITTED);
-    assert_int_equal(expect(LANE_DO_ACKNOWLEDGE)->published, 5);
+    assert_int_equal(expect(LANE_DO_ACKNOWLEDGE)->published, 45);
 }
 
 static void recycles_a_tainted_producer_at_once(void **state)
