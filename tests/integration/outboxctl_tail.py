@@ -137,14 +137,18 @@ def late_commit(server, on):
     """The rarest order, made certain: an older number commits after a newer was shown."""
     dsn = tap.create_database(server)
     other = tap.connect(dsn, autocommit=False)
-    cursor = other.cursor()
-    late = emit(cursor)[0]
-    tail = follow(dsn, "--from-beginning", "--count", "2")
+    late = emit(other.cursor())[0]
+    tail, shown = follow(dsn, "--from-beginning", "--count", "2"), []
+    reader = threading.Thread(target=collect, args=(tail, shown), daemon=True)
+    reader.start()
     early = json.loads(tap.outboxctl(dsn, "emit", "--type", "load", "--json")[1])["id"]
-    tap.is_(json.loads(tail.stdout.readline())["id"], early, f"{on}: the newer number is shown first")
+    tap.wait_until(lambda: shown)
+    tap.is_([e["id"] for e in shown], [early], f"{on}: the newer number is shown first")
     other.commit()
-    tap.is_(json.loads(tail.stdout.readline())["id"], late, f"{on}: the older one when it commits")
-    tap.is_(tail.wait(30), 0, f"{on}: --count ends it")
+    tap.wait_until(lambda: len(shown) > 1)
+    tap.is_([e["id"] for e in shown], [early, late], f"{on}: the older one when it commits")
+    tap.ok(tap.wait_until(lambda: tail.poll() == 0), f"{on}: --count ends it")
+    other.close()
 
 
 def what_is_shown(server, on):
