@@ -15,6 +15,7 @@ dist-hook:
 	done
 
 include %D%/checks/local.mk
+include %D%/integration/emit.mk
 include %D%/docs/local.mk
 if HAVE_CMOCKA
 include %D%/unit/base/local.mk

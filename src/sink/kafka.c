@@ -332,6 +332,8 @@ static int check_settings(const struct kafka_settings *settings, outbox_error **
 
 static bool copy_settings(struct kafka *kafka, const struct kafka_settings *settings)
 {
+    size_t size;
+
     kafka->properties = calloc(settings->property_count, sizeof(*kafka->properties));
     if (!kafka->properties)
         return false;
@@ -344,10 +346,11 @@ static bool copy_settings(struct kafka *kafka, const struct kafka_settings *sett
         if (!copy->name || !copy->value)
             return false;
     }
-    kafka->progress_topic = malloc(strlen(settings->prefix) + sizeof(".progress"));
+    size = strlen(settings->prefix) + sizeof(".progress");
+    kafka->progress_topic = malloc(size);
     if (!kafka->progress_topic)
         return false;
-    sprintf(kafka->progress_topic, "%s.progress", settings->prefix);
+    snprintf(kafka->progress_topic, size, "%s.progress", settings->prefix);
     kafka->create_topics = settings->create_topics;
     kafka->topic_partitions = settings->topic_partitions;
     kafka->topic_replication = settings->topic_replication;

@@ -103,7 +103,7 @@ static size_t read_message_max(const rd_kafka_conf_t *conf)
     char text[32];
     size_t size = sizeof(text);
 
-    return rd_kafka_conf_get(conf, "message.max.bytes", text, &size) == RD_KAFKA_CONF_OK ? (size_t)atol(text) : 0;
+    return rd_kafka_conf_get(conf, "message.max.bytes", text, &size) == RD_KAFKA_CONF_OK ? strtoul(text, NULL, 10) : 0;
 }
 
 static int open_handle(struct producer *producer, const char *transactional_id, outbox_error **reterr)

@@ -1,268 +1,11 @@
 /* The Kafka side against a real broker: what only a broker can prove.  Every test has
  * topics and ids of its own.  Run by sink_real_broker. */
+#include "sink_world.h"
+
 #include <inttypes.h>
-#include <jansson.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
-
-#include "sink/kafka.h"
-#include "sink/producer.h"
-#include "sink/progress.h"
-#include "sink/topics.h"
-
-#define CALL_TIME SECONDS(20)
-
-struct world {
-    char prefix[64];
-    char topic[80];
-    char id[80];
-    struct kafka *kafka;
-};
-
-static const char *bootstrap;
-static const char *build_dir;
-
-/* ---- helpers ---- */
-
-static mono_us soon(void)
-{
-    return clock_now() + CALL_TIME;
-}
-
-/* reterr: NULL if an error of an earlier call may still be in it. */
-static void expect(enum sink_result got, enum sink_result wanted, outbox_error **reterr)
-{
-    outbox_error *error = reterr ? *reterr : NULL;
-
-    if (got != wanted) {
-        print_message("# %s instead of %s: %s\n", sink_result_name(got), sink_result_name(wanted),
-                      error ? outbox_error_message(error) : "no message");
-        fail();
-    }
-    outbox_error_free(error);
-    if (reterr)
-        *reterr = NULL;
-}
-
-static struct kafka *make_kafka(const struct world *world, bool create, const char *name, const char *value)
-{
-    const struct kafka_property properties[] = {{"bootstrap.servers", bootstrap}, {name, value}};
-    const struct kafka_settings settings = {
-        .properties = properties,
-        .property_count = name ? 2 : 1,
-        .prefix = world->prefix,
-        .create_topics = create,
-        .topic_partitions = 4,
-        .topic_replication = 1,
-        .transaction_timeout = SECONDS(10),
-    };
-    outbox_error *error = NULL;
-    struct kafka *kafka = kafka_new(&settings, &error);
-
-    if (!kafka)
-        fail_msg("%s", outbox_error_message(error));
-    return kafka;
-}
-
-static void ensure_progress(struct kafka *kafka)
-{
-    outbox_error *error = NULL;
-    struct progress *progress = progress_open(kafka, &error);
-
-    assert_non_null(progress);
-    expect(progress_ensure(progress, 2, soon(), &error), SINK_OK, &error);
-    progress_close(progress);
-}
-
-static int set_up(void **state)
-{
-    struct world *world = calloc(1, sizeof(*world));
-
-    assert_non_null(world);
-    snprintf(world->prefix, sizeof(world->prefix), "sinktest-%016" PRIx64, random_u64());
-    snprintf(world->topic, sizeof(world->topic), "%s.orders", world->prefix);
-    snprintf(world->id, sizeof(world->id), "%s.0", world->prefix);
-    world->kafka = make_kafka(world, true, NULL, NULL);
-    ensure_progress(world->kafka);
-    *state = world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *world = *state;
-
-    kafka_free(world->kafka);
-    free(world);
-    return 0;
-}
-
-static struct producer *open_producer_with(struct kafka *kafka, const char *id)
-{
-    outbox_error *error = NULL;
-    struct producer *producer = producer_new(kafka, id, &error);
-    enum sink_result result;
-    mono_us end = soon();
-
-    if (!producer)
-        fail_msg("%s", outbox_error_message(error));
-    do
-        result = producer_init(producer, clock_now() + SECONDS(1), &error);
-    while (result == SINK_AGAIN && clock_now() < end);
-    expect(result, SINK_OK, result == SINK_OK ? NULL : &error);
-    return producer;
-}
-
-static struct producer *open_producer(const struct world *world)
-{
-    return open_producer_with(world->kafka, world->id);
-}
-
-static void close_producer(struct producer *producer)
-{
-    assert_true(producer_close(producer, clock_now() + SECONDS(10)));
-}
-
-static struct marker make_marker(int incarnation, int64_t seq)
-{
-    struct marker marker = {.system_identifier = 7, .map = 1, .lane = 0, .published = seq};
-
-    memset(marker.incarnation, incarnation, sizeof(marker.incarnation));
-    marker.position = (struct position){.from = {1, {1}}, .to = {2, {2}}, .seq = seq};
-    return marker;
-}
-
-static struct sink_record make_record(const struct world *world, const char *key, const char *payload)
-{
-    return (struct sink_record){.topic = world->topic,
-                                .partition = -1,
-                                .key = key,
-                                .key_size = key ? strlen(key) : 0,
-                                .payload = payload,
-                                .payload_size = payload ? strlen(payload) : 0};
-}
-
-static enum sink_result commit(struct producer *producer, outbox_error **reterr)
-{
-    enum sink_result result;
-    mono_us end = soon();
-
-    do
-        result = producer_commit(producer, clock_now() + SECONDS(1), reterr);
-    while (result == SINK_AGAIN && clock_now() < end);
-    return result;
-}
-
-static enum sink_result try_publish(struct producer *producer, const struct sink_record *records, size_t count,
-                                    int64_t seq, outbox_error **reterr)
-{
-    const struct marker marker = make_marker(1, seq);
-
-    return producer_publish(producer, records, count, &marker, soon(), reterr);
-}
-
-static void publish(struct producer *producer, const struct sink_record *records, size_t count, int64_t seq)
-{
-    outbox_error *error = NULL;
-
-    expect(try_publish(producer, records, count, seq, &error), SINK_OK, &error);
-}
-
-static void publish_and_commit(struct producer *producer, const struct sink_record *records, size_t count,
-                               int64_t seq)
-{
-    outbox_error *error = NULL;
-    enum sink_result result;
-
-    publish(producer, records, count, seq);
-    result = commit(producer, &error);
-    expect(result, SINK_OK, result == SINK_OK ? NULL : &error);
-}
-
-/* What topic-dump says, one object per record. */
-static json_t *dump(const char *isolation, const char *topic)
-{
-    json_t *records = json_array();
-    char command[1024], line[65536];
-    FILE *pipe;
-
-    snprintf(command, sizeof(command), "'%s/tests/tools/topic-dump' --bootstrap '%s' --isolation %s --json '%s'",
-             build_dir, bootstrap, isolation, topic);
-    pipe = popen(command, "r");
-    assert_non_null(pipe);
-    while (fgets(line, sizeof(line), pipe))
-        assert_int_equal(json_array_append_new(records, json_loads(line, 0, NULL)), 0);
-    assert_int_equal(pclose(pipe), 0);
-    return records;
-}
-
-static size_t count_records(const char *isolation, const char *topic)
-{
-    json_t *records = dump(isolation, topic);
-    size_t count = json_array_size(records);
-
-    json_decref(records);
-    return count;
-}
-
-static void await_records(const char *isolation, const char *topic, size_t count)
-{
-    mono_us end = soon();
-
-    while (count_records(isolation, topic) < count)
-        assert_true(clock_now() < end);
-}
-
-/* Until as many records are on the broker, committed or not. */
-static void await_on_broker(const char *topic, size_t count)
-{
-    await_records("read_uncommitted", topic, count);
-}
-
-/* A commit is answered before the partitions have heard of it. */
-static json_t *await_committed(const char *topic, size_t count)
-{
-    json_t *records;
-
-    await_records("read_committed", topic, count);
-    records = dump("read_committed", topic);
-    assert_int_equal(json_array_size(records), count);
-    return records;
-}
-
-
-static const char *text_of(const json_t *record, const char *member)
-{
-    return json_string_value(json_object_get(record, member));
-}
-
-/* The init of a successor waits for what the last commit still has to tell the
- * partitions: then nothing is on its way. */
-static void settle(const struct world *world)
-{
-    close_producer(open_producer(world));
-}
-
-static struct progress_answer read_progress(struct kafka *kafka, int incarnation)
-{
-    struct progress_answer answer;
-    outbox_error *error = NULL;
-    struct progress *progress = progress_open(kafka, &error);
-    uint8_t bytes[16];
-
-    assert_non_null(progress);
-    memset(bytes, incarnation, sizeof(bytes));
-    expect(progress_read(progress, bytes, 1, 0, soon(), &answer, &error), SINK_OK, &error);
-    progress_close(progress);
-    return answer;
-}
 
 /* ---- transactions ---- */
 
@@ -379,11 +122,27 @@ static void zombie_is_fenced_at_its_next_transaction(void **state)
     assert_int_equal(read_progress(world->kafka, 1).marker.position.seq, 1);
 }
 
+/* Something committed behind a record is seen once the record's own transaction has ended. */
+static void await_end_of_transaction(const struct world *world)
+{
+    const struct marker marker = make_marker(2, 1);
+    mono_us end = clock_now() + SECONDS(30);
+    struct producer *prober;
+    char id[96];
+
+    snprintf(id, sizeof(id), "%s.probe", world->id);
+    prober = open_producer_with(world->kafka, id);
+    expect(producer_publish(prober, NULL, 0, &marker, soon(), NULL), SINK_OK, NULL);
+    expect(commit(prober, NULL), SINK_OK, NULL);
+    close_producer(prober);
+    while (!read_progress(world->kafka, 2).found)
+        assert_true(clock_now() < end);
+}
+
 static void stalled_transaction_is_lost_as_a_whole(void **state)
 {
     struct world *world = *state;
-    struct kafka *kafka;
-    const struct kafka_property property = {"bootstrap.servers", bootstrap};
+    const struct kafka_property property = {"bootstrap.servers", world_bootstrap()};
     const struct kafka_settings settings = {.properties = &property,
                                             .property_count = 1,
                                             .prefix = world->prefix,
@@ -392,36 +151,17 @@ static void stalled_transaction_is_lost_as_a_whole(void **state)
                                             .topic_replication = 1,
                                             .transaction_timeout = SECONDS(1)};
     const struct sink_record record = make_record(world, "k", "late");
+    struct kafka *kafka = kafka_new(&settings, NULL);
     struct producer *producer;
-    outbox_error *error = NULL;
     enum sink_result result;
-    mono_us end = clock_now() + SECONDS(30);
 
-    kafka = kafka_new(&settings, &error);
     assert_non_null(kafka);
     producer = open_producer_with(kafka, world->id);
     publish(producer, &record, 1, 1);
     await_on_broker(world->topic, 1);
-    /* The broker has aborted it once the last stable offset goes past the record: then
-     * something committed behind it can be seen. */
-    for (bool passed = false; !passed;) {
-        struct progress_answer answer;
-        const struct marker marker = make_marker(2, 1);
-        char other[96];
-        struct producer *prober;
-
-        snprintf(other, sizeof(other), "%s.probe", world->id);
-        prober = open_producer_with(world->kafka, other);
-        expect(producer_publish(prober, NULL, 0, &marker, soon(), &error), SINK_OK, NULL);
-        expect(commit(prober, &error), SINK_OK, NULL);
-        close_producer(prober);
-        answer = read_progress(world->kafka, 2);
-        passed = answer.found;
-        assert_true(clock_now() < end);
-    }
-    result = commit(producer, &error);
+    await_end_of_transaction(world);
+    result = commit(producer, NULL);
     assert_true(result == SINK_FENCED || result == SINK_FAILED);
-    outbox_error_free(error);
     close_producer(producer);
     kafka_free(kafka);
     assert_int_equal(count_records("read_committed", world->topic), 0);
@@ -507,24 +247,6 @@ static void progress_without_its_topic_is_not_none(void **state)
     expect(progress_ensure(progress, 1, soon(), &error), SINK_TOPIC_MISSING, &error);
     progress_close(progress);
     kafka_free(other.kafka);
-}
-
-static void make_topic(const struct world *world, const char *name, int partitions, const char *property,
-                       const char *value)
-{
-    const struct kafka_property config = {property, value};
-    const struct topic_wish wish = {.name = name,
-                                    .partitions = partitions,
-                                    .replication = 1,
-                                    .config = &config,
-                                    .config_count = property ? 1 : 0};
-    outbox_error *error = NULL;
-    struct topics *topics = topics_open(world->kafka, &error);
-
-    assert_non_null(topics);
-    expect(topics_create(topics, &wish, soon(), &error), SINK_OK, &error);
-    assert_int_equal(topics_partitions(topics, name), partitions);
-    topics_close(topics);
 }
 
 static void check_refused_progress(const struct world *world, const char *suffix, const char *policy,
@@ -825,13 +547,8 @@ int main(int argc, char **argv)
         TEST(closing_without_a_broker_is_prompt),
     };
 
-    bootstrap = getenv("OUTBOX_TEST_KAFKA");
-    build_dir = getenv("OUTBOX_BUILD");
-    if (!bootstrap || !build_dir) {
-        fputs("OUTBOX_TEST_KAFKA and OUTBOX_BUILD are not set: run tests/integration/sink_real_broker\n",
-              stderr);
+    if (!world_find_servers())
         return 1;
-    }
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("sink_real_broker", tests, NULL, NULL);

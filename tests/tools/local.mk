@@ -9,12 +9,19 @@ tests_tools_mock_broker_LDADD = $(RDKAFKA_LIBS)
 
 if HAVE_CMOCKA
 noinst_PROGRAMS += tests/integration/sink-broker
-tests_integration_sink_broker_SOURCES = tests/integration/sink_broker.c
+tests_integration_sink_broker_SOURCES = tests/integration/sink_broker.c \
+    tests/integration/sink_world.c tests/integration/sink_world.h
 tests_integration_sink_broker_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
 tests_integration_sink_broker_LDADD = libsink.la libcore.la libruntime.la libbase.la \
     $(RDKAFKA_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
 endif
-dist_noinst_SCRIPTS += tests/integration/sink_real_broker
+
+noinst_PROGRAMS += tests/integration/sink-late-end
+tests_integration_sink_late_end_SOURCES = tests/integration/sink_late_end.c
+tests_integration_sink_late_end_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
+tests_integration_sink_late_end_LDADD = libsink.la libcore.la libruntime.la libbase.la \
+    $(RDKAFKA_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS)
+dist_noinst_SCRIPTS += tests/integration/sink_real_broker tests/integration/sink_late_end
 
 
 # A dispatcher alone, for tests/integration/webhook_dispatch.

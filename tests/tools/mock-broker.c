@@ -26,10 +26,20 @@ static _Noreturn void die(const char *what, const char *why)
     exit(1);
 }
 
+static int parse_count(const char *text)
+{
+    char *end;
+    long count = strtol(text, &end, 10);
+
+    if (*end || count < 1 || count > 1000)
+        die(text, "not a number from 1 to 1000");
+    return (int)count;
+}
+
 static void create_topic(rd_kafka_mock_cluster_t *cluster, char *wish, int brokers)
 {
     char *colon = strrchr(wish, ':');
-    int partitions = colon ? atoi(colon + 1) : 4;
+    int partitions = colon ? parse_count(colon + 1) : 4;
     rd_kafka_resp_err_t code;
 
     if (colon)
@@ -82,7 +92,7 @@ int main(int argc, char **argv)
         if (option == '?')
             return 2;
         if (option == 'b')
-            brokers = atoi(optarg);
+            brokers = parse_count(optarg);
     }
     handle = rd_kafka_new(RD_KAFKA_PRODUCER, NULL, text, sizeof(text));
     if (!handle)

@@ -212,7 +212,7 @@ static json_t *json_bytes(const void *bytes, size_t size)
     if (!hex)
         die("out of memory");
     for (size_t i = 0; i < size; i++)
-        sprintf(hex + i * 2, "%02x", ((const unsigned char *)bytes)[i]);
+        snprintf(hex + i * 2, 3, "%02x", ((const unsigned char *)bytes)[i]);
     text = json_pack("{s:s}", "hex", size ? hex : "");
     free(hex);
     return text;
@@ -333,6 +333,16 @@ static _Noreturn void usage(void)
     exit(2);
 }
 
+static int parse_seconds(const char *text)
+{
+    char *end;
+    long seconds = strtol(text, &end, 10);
+
+    if (*end || seconds < 1 || seconds > 86400)
+        usage();
+    return (int)seconds;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -359,7 +369,7 @@ int main(int argc, char **argv)
             dump.json = true;
             break;
         case 't':
-            dump.deadline = clock_now() + SECONDS(atoi(optarg));
+            dump.deadline = clock_now() + SECONDS(parse_seconds(optarg));
             break;
         case 'a':
             except = optarg;
