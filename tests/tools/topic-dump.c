@@ -232,12 +232,12 @@ static json_t *json_headers(const rd_kafka_headers_t *headers)
 
 static void print_json(const rd_kafka_message_t *message, const rd_kafka_headers_t *headers)
 {
-    json_t *object = json_pack("{s:s, s:i, s:I, s:I, s:o, s:o, s:o}", "topic",
-                               rd_kafka_topic_name(message->rkt), "partition", (int)message->partition,
-                               "offset", (json_int_t)message->offset, "timestamp",
-                               (json_int_t)rd_kafka_message_timestamp(message, NULL), "key",
-                               json_bytes(message->key, message->key_len), "headers", json_headers(headers),
-                               "payload", json_bytes(message->payload, message->len));
+    json_t *object =
+        json_pack("{s:s, s:i, s:I, s:I, s:o, s:o, s:o}", "topic", rd_kafka_topic_name(message->rkt),
+                  "partition", (int)message->partition, "offset", (json_int_t)message->offset, "timestamp",
+                  (json_int_t)rd_kafka_message_timestamp(message, NULL), "key",
+                  json_bytes(message->key, message->key_len), "headers", json_headers(headers), "payload",
+                  json_bytes(message->payload, message->len));
 
     if (!object || json_dumpf(object, stdout, JSON_COMPACT) != 0)
         die("cannot print a record");
@@ -283,8 +283,7 @@ static void take(struct dump *dump, const rd_kafka_message_t *message)
 
     if (message->err && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         if (message->err == RD_KAFKA_RESP_ERR__TRANSPORT ||
-            message->err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
-            message->err == RD_KAFKA_RESP_ERR__RESOLVE)
+            message->err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || message->err == RD_KAFKA_RESP_ERR__RESOLVE)
             return; /* these mend, or the deadline passes */
         die("%s", rd_kafka_message_errstr(message));
     }
@@ -345,11 +344,13 @@ static int parse_seconds(const char *text)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"bootstrap", required_argument, NULL, 'b'}, {"isolation", required_argument, NULL, 'i'},
-        {"header", required_argument, NULL, 'h'},    {"json", no_argument, NULL, 'j'},
-        {"timeout", required_argument, NULL, 't'},   {"all-except", required_argument, NULL, 'a'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"bootstrap", required_argument, NULL, 'b'},
+                                            {"isolation", required_argument, NULL, 'i'},
+                                            {"header", required_argument, NULL, 'h'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"timeout", required_argument, NULL, 't'},
+                                            {"all-except", required_argument, NULL, 'a'},
+                                            {NULL, 0, NULL, 0}};
     struct dump dump = {.header = "outbox-id", .deadline = clock_now() + SECONDS(60)};
     const char *bootstrap = NULL, *isolation = "read_committed", *except = NULL;
     int option;

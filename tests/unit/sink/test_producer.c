@@ -428,8 +428,11 @@ static void garbage_under_our_key_is_refused(void **state)
 {
     struct marker marker = make_marker(1);
     char key[MARKER_KEY_SIZE];
-    struct sink_record garbage = {
-        .topic = "shop.progress", .partition = 0, .key = key, .payload = "{\"version\":2}", .payload_size = 13};
+    struct sink_record garbage = {.topic = "shop.progress",
+                                  .partition = 0,
+                                  .key = key,
+                                  .payload = "{\"version\":2}",
+                                  .payload_size = 13};
     struct producer *producer = ready_producer();
     struct progress_answer answer;
     outbox_error *error = NULL;
