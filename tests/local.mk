@@ -1,14 +1,21 @@
 # tests/unit mirrors src; each folder brings its fragment.  `make check` needs no server.
-EXTRA_DIST += build-aux/tap-driver.sh %D%/unit/cmocka_all.h
-# For runtests: whole folders, so that no test is forgotten.
-EXTRA_DIST += \
-    %D%/all \
-    %D%/integration \
-    %D%/lib \
-    %D%/packaging \
-    %D%/sanitize \
-    %D%/skips.allowed
+EXTRA_DIST += build-aux/tap-driver.sh %D%/unit/cmocka_all.h %D%/installcheck.sh %D%/skips.allowed
+
+# What runtests needs: whole folders, so that nothing is forgotten.  Named in EXTRA_DIST
+# they would bring along what is built in them.
+dist-hook:
+	@to=`cd '$(distdir)' && pwd` && cd '$(srcdir)' && \
+	for file in `find dev tests/[a-z]* -name __pycache__ -prune -o -type f -print`; do \
+	    case $$file in \
+	    *.py|*.sh|*.sql|*.supp|*.txt|*.xml|*.properties|*.sha256|*.md) ;; \
+	    *.*) continue ;; \
+	    *) test "`head -c 2 $$file`" = '#!' || continue ;; \
+	    esac; \
+	    $(MKDIR_P) "$$to/`dirname $$file`" && cp -p "$$file" "$$to/$$file" || exit 1; \
+	done
+
 include %D%/checks/local.mk
+include %D%/integration/emit.mk
 include %D%/docs/local.mk
 if HAVE_CMOCKA
 include %D%/unit/base/local.mk

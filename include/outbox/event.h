@@ -31,6 +31,7 @@
 extern "C" {
 #endif
 
+/* An event being described. */
 typedef struct outbox_event outbox_event;
 
 /* Limits.  Those in characters count Unicode code points, not bytes. */
@@ -41,14 +42,13 @@ typedef struct outbox_event outbox_event;
 #define OUTBOX_CONTENT_TYPE_LIMIT 255 /* characters */
 #define OUTBOX_SCHEMA_REF_LIMIT 255   /* characters */
 #define OUTBOX_TRACESTATE_LIMIT 512   /* characters; W3C Trace Context 3.3.1.5 */
-#define OUTBOX_HEADER_COUNT_LIMIT 100
+#define OUTBOX_HEADER_COUNT_LIMIT 100                        /* headers of one event */
 #define OUTBOX_HEADER_NAME_LIMIT 128                         /* characters */
 #define OUTBOX_HEADER_VALUE_LIMIT 4096                       /* characters */
 #define OUTBOX_PAYLOAD_LIMIT_DEFAULT ((size_t)1024 * 1024)   /* bytes */
 #define OUTBOX_PAYLOAD_LIMIT_MAX ((size_t)256 * 1024 * 1024) /* bytes */
-/* 0001-01-01 00:00:00 and 9999-12-31 23:59:59.999999 UTC: what RFC 3339 can write. */
-#define OUTBOX_OCCURRED_AT_MIN INT64_C(-62135596800000000)
-#define OUTBOX_OCCURRED_AT_MAX INT64_C(253402300799999999)
+#define OUTBOX_OCCURRED_AT_MIN INT64_C(-62135596800000000)   /* 0001-01-01 00:00:00 UTC, as RFC 3339 can write */
+#define OUTBOX_OCCURRED_AT_MAX INT64_C(253402300799999999)   /* 9999-12-31 23:59:59.999999 UTC */
 
 /* A new event with no field set.  NULL without memory.  Free it with outbox_event_free(). */
 OUTBOX_API outbox_event *outbox_event_new(void);

@@ -53,8 +53,9 @@ typedef struct outbox_webhook {
  * The signature covers id, timestamp and body.  The body must be the bytes as they
  * came: JSON that was parsed and printed again does not verify.
  *
- * secrets are count texts (at least one): base64 of 24 to 75 bytes, with or without
- * "whsec_" before it.  Give the old and the new one while a secret is being replaced.
+ * secrets are count texts (at least one): base64 of 16 to 75 bytes, with or without
+ * "whsec_" before it.  (The specification asks for 24 to 64; some senders do not keep to
+ * it.)  Give the old and the new one while a secret is being replaced.
  * The header may carry several signatures, separated by spaces; one that any of the
  * secrets makes is enough.  Signatures of other schemes (v1a, or later ones) are passed over.
  *

@@ -6,7 +6,7 @@ CREATE TABLE outbox.endpoint (
     url             text NOT NULL CHECK (url ~ '^https?://' AND length(url) <= 2048),
     tenant          text,              -- null: events of every tenant
     types           text[] NOT NULL DEFAULT '{*}'
-                    CHECK (array_length(types, 1) >= 1 AND array_position(types, NULL) IS NULL),
+                    CHECK (cardinality(types) >= 1 AND array_position(types, NULL) IS NULL),
     types_like      text[] NOT NULL GENERATED ALWAYS AS (outbox.patterns_to_like(types)) STORED,
     policy          text NOT NULL DEFAULT 'resend' CHECK (policy IN ('resend', 'reconcile', 'park')),
     enabled         boolean NOT NULL DEFAULT true,
@@ -15,7 +15,7 @@ CREATE TABLE outbox.endpoint (
     concurrency     integer NOT NULL DEFAULT 16 CHECK (concurrency BETWEEN 1 AND 1000),
     rate_per_second double precision CHECK (rate_per_second > 0),
     ordered         boolean NOT NULL DEFAULT false,
-    schedule        interval[] CHECK (array_length(schedule, 1) >= 1),  -- the wait before each attempt; null: the default
+    schedule        interval[] CHECK (cardinality(schedule) >= 1),  -- the wait before each attempt; null: the default
     max_age         interval NOT NULL DEFAULT '4 days',
     created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     removed_at      timestamptz        -- removed endpoints stay for their history

@@ -7,8 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The specification says 24 to 64 bytes; senders in use go up to 75. */
-#define OUTBOX__SECRET_MIN 24
+/* The specification says 24 to 64 bytes.  Senders in use go up to 75, and down to 18 in
+ * their documentation; what is shorter than this could be guessed. */
+#define OUTBOX__SECRET_MIN 16
 #define OUTBOX__SECRET_MAX 75
 #define OUTBOX__SIGNATURE_TEXT 48 /* "v1," and 44 characters, with the closing 0 */
 #define OUTBOX__SIGNATURE_TOLERANCE 300
@@ -26,7 +27,7 @@ struct outbox__signed {
     size_t size;
 };
 
-/* Base64 of 24 to 75 bytes, with or without "whsec_" before it. */
+/* Base64 of 16 to 75 bytes, with or without "whsec_" before it. */
 bool outbox__secret_parse(const char *text, struct outbox__secret *ret);
 void outbox__secret_wipe(struct outbox__secret *secret);
 

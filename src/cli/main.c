@@ -152,9 +152,9 @@ static void print_help(FILE *out)
         char left[64];
 
         snprintf(left, sizeof(left), "%s %s", commands[i]->name, commands[i]->operands);
-        fprintf(out, "  %-24s %s %s\n", left, commands[i]->changes ? "*" : " ", commands[i]->summary);
+        fprintf(out, "  %-26s %s %s\n", left, commands[i]->changes ? "*" : " ", commands[i]->summary);
     }
-    fputs("  help COMMAND               describes one of them\n", out);
+    fputs("  help COMMAND                 describes one of them\n", out);
     print_flags(out, "flags of every command:", common_flags);
     fputs("\nexit codes:\n"
           "  0  done\n"
@@ -230,16 +230,24 @@ static int help(int count, char *const words[])
     return CLI_OK;
 }
 
-/* libpq quotes the string it cannot read, and there may be a password in it. */
+/* libpq quotes what it cannot read, and that may be a password: a stray word, or, behind
+ * an unescaped "/" in it, what then stands in the place of the port. */
 static bool dsn_is_readable(const char *dsn)
 {
     PQconninfoOption *options;
+    bool readable;
 
     if (!strchr(dsn, '=') && !strstr(dsn, "://"))
         return true; /* a database's name */
     options = PQconninfoParse(dsn, NULL);
+    readable = options != NULL;
+    for (PQconninfoOption *option = options; option && option->keyword; option++) {
+        if (strcmp(option->keyword, "port") == 0 && option->val &&
+            strspn(option->val, "0123456789,") != strlen(option->val))
+            readable = false;
+    }
     PQconninfoFree(options);
-    return options != NULL;
+    return readable;
 }
 
 static int connect_database(struct cli *cli)

@@ -76,7 +76,8 @@ static struct delivery_step retry(const struct delivery_rules *rules, const stru
     return (struct delivery_step){DELIVERY_STATE_FAILED, charged, wait};
 }
 
-static struct delivery_step retry_by_schedule(const struct delivery_rules *rules, const struct delivery_facts *facts)
+static struct delivery_step retry_by_schedule(const struct delivery_rules *rules,
+                                              const struct delivery_facts *facts)
 {
     int made = facts->attempts + 1;
 
@@ -85,7 +86,8 @@ static struct delivery_step retry_by_schedule(const struct delivery_rules *rules
     return retry(rules, facts, true, jitter(scheduled_wait(rules, made), facts->random));
 }
 
-static struct delivery_step after_refusal(const struct delivery_rules *rules, const struct delivery_facts *facts)
+static struct delivery_step after_refusal(const struct delivery_rules *rules,
+                                          const struct delivery_facts *facts)
 {
     /* Gone, by the specification: no further webhooks are wanted there. */
     if (facts->status == 410)

@@ -21,6 +21,7 @@ struct lane {
     bool holding; /* the lease, as far as we know */
     int64_t lease_until;
     int64_t renew_at;
+    int64_t leases_lost;
 
     struct position acked;     /* in the database */
     struct position confirmed; /* in Kafka: the marker */
@@ -70,6 +71,11 @@ static const char *const halt_texts[] = {
     LANE_HALT_MAP(LANE_HALT_TEXT)
 #undef LANE_HALT_TEXT
 };
+
+int64_t lane_leases_lost(const struct lane *lane)
+{
+    return lane->leases_lost;
+}
 
 const char *lane_state_name(enum lane_state state)
 {
@@ -192,6 +198,14 @@ static void give_up(struct lane *lane, int64_t delay)
     lane->wake_at = lane->now + delay;
 }
 
+/* To another, or by the clock: nothing that is still under way may count. */
+static void lose_lease(struct lane *lane)
+{
+    lane->holding = false;
+    lane->leases_lost++;
+    give_up(lane, 0);
+}
+
 static void fail(struct lane *lane, bool refused)
 {
     lane->failures++;
@@ -233,6 +247,7 @@ static void on_acquired(struct lane *lane, const struct lane_event *event)
     lane->acked = event->position;
     lane->started = event->started;
     lane->acked_published = event->published;
+    lane->endpoints = event->endpoints;
     lane->fenced = false;
     if (!event->system_matches)
         halt(lane, LANE_HALT_WRONG_SERVER);
@@ -278,8 +293,7 @@ static void on_verified(struct lane *lane, const struct lane_event *event)
 static void on_lease_checked(struct lane *lane, const struct lane_event *event)
 {
     if (!event->found) {
-        lane->holding = false;
-        give_up(lane, 0);
+        lose_lease(lane);
         return;
     }
     lane->lease_until = event->lease_until;
@@ -332,8 +346,7 @@ static void on_committed(struct lane *lane, const struct lane_event *event, stru
 static void on_acknowledged(struct lane *lane, const struct lane_event *event)
 {
     if (!event->found) { /* another has taken the lane */
-        lane->holding = false;
-        give_up(lane, 0);
+        lose_lease(lane);
         return;
     }
     lane->acked = lane->acknowledging;
@@ -350,8 +363,7 @@ static void on_renewed(struct lane *lane, const struct lane_event *event)
     if (event->epoch != lane->epoch)
         return; /* about an earlier tenure */
     if (!event->found) {
-        lane->holding = false;
-        give_up(lane, 0);
+        lose_lease(lane);
         return;
     }
     if (event->lease_until > lane->lease_until)
@@ -669,8 +681,7 @@ static void drive_lease(struct lane *lane, struct lane_actions *actions)
     if (!lane->holding || lane->state == LANE_RELEASING)
         return;
     if (lane->now >= lane->lease_until) {
-        lane->holding = false;
-        give_up(lane, 0);
+        lose_lease(lane);
     } else if (lane->now >= lane->renew_at && !lane->keeper_busy) {
         act(lane, actions, LANE_DO_RENEW);
     }

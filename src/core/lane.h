@@ -129,7 +129,7 @@ enum lane_event_kind {
     LANE_EVENT_STOP,          /* finish what is open, give the lease back */
     LANE_EVENT_TIMER,
     LANE_EVENT_TICK,          /* tick: a new one, durably committed */
-    LANE_EVENT_ACQUIRED,      /* epoch, lease_until, position, started, system_matches, published */
+    LANE_EVENT_ACQUIRED,      /* epoch, lease_until, position, started, system_matches, published, endpoints */
     LANE_EVENT_NOT_ACQUIRED,  /* retry_after */
     LANE_EVENT_VERIFIED,      /* found: the ticks are there */
     LANE_EVENT_LEASE_CHECKED, /* found: still ours; lease_until */
@@ -181,6 +181,8 @@ int64_t lane_next_timer(const struct lane *lane);
 enum lane_state lane_state(const struct lane *lane);
 enum lane_halt lane_halt(const struct lane *lane);
 int64_t lane_epoch(const struct lane *lane);
+/* How often it found that another has its lease, or that its time is over. */
+int64_t lane_leases_lost(const struct lane *lane);
 const char *lane_state_name(enum lane_state state);
 const char *lane_halt_name(enum lane_halt halt);
 const char *lane_halt_text(enum lane_halt halt);

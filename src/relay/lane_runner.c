@@ -29,6 +29,7 @@ struct lane_runner {
     struct held_page pages[PAGES_MAX];
     uint64_t last_page;
     enum lane_state logged;
+    int64_t logged_losses;
 };
 
 static void lane_settings_from(const struct relay_config *config, struct lane_settings *ret)
@@ -158,11 +159,21 @@ static void log_state(struct lane_runner *runner)
     runner->logged = state;
 }
 
+static void log_loss(struct lane_runner *runner)
+{
+    if (lane_leases_lost(runner->lane) == runner->logged_losses)
+        return;
+    log_warning("lease_lost", LOG_NUMBER("lane", runner->settings.lane),
+                LOG_NUMBER("epoch", lane_epoch(runner->lane)));
+    runner->logged_losses = lane_leases_lost(runner->lane);
+}
+
 static void handle(struct lane_runner *runner, const struct lane_event *event)
 {
     struct lane_actions actions;
 
     lane_handle(runner->lane, event, &actions);
+    log_loss(runner);
     log_state(runner);
     for (size_t i = 0; i < actions.count; i++)
         carry_out(runner, &actions.list[i]);

@@ -1,6 +1,7 @@
 /* Named points at which a test makes the process die.  Compiled in only with
  * --enable-fault-points; then OUTBOX_FAULT="name" (or "name:3" for the third
- * passage) kills the process with SIGKILL there. */
+ * passage) kills the process with SIGKILL there, "name:3:stop" stops all of it
+ * until SIGCONT. */
 #ifndef RUNTIME_FAULT_H
 #define RUNTIME_FAULT_H
 

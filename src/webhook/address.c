@@ -21,21 +21,21 @@ struct address_rules {
 /* Not "globally reachable" in the IANA registry, with what was once and what is obsolete.
  * Source: https://www.iana.org/assignments/iana-ipv4-special-registry/ */
 static const struct network denied_v4[] = {
-    {{0}, 8, false},              /* "this network"; Linux takes 0.0.0.0 for itself */
-    {{10}, 8, false},             /* private */
-    {{100, 64}, 10, false},       /* carrier-grade NAT */
-    {{127}, 8, false},            /* loopback */
-    {{169, 254}, 16, false},      /* link-local, and the metadata services of clouds */
-    {{172, 16}, 12, false},       /* private */
-    {{192, 0, 0}, 24, false},     /* protocol assignments */
-    {{192, 0, 2}, 24, false},     /* documentation */
-    {{192, 88, 99}, 24, false},   /* 6to4 relays, obsolete */
-    {{192, 168}, 16, false},      /* private */
-    {{198, 18}, 15, false},       /* benchmarks */
-    {{198, 51, 100}, 24, false},  /* documentation */
-    {{203, 0, 113}, 24, false},   /* documentation */
-    {{224}, 4, false},            /* multicast */
-    {{240}, 4, false},            /* reserved, and broadcast */
+    {{0}, 8, false},             /* "this network"; Linux takes 0.0.0.0 for itself */
+    {{10}, 8, false},            /* private */
+    {{100, 64}, 10, false},      /* carrier-grade NAT */
+    {{127}, 8, false},           /* loopback */
+    {{169, 254}, 16, false},     /* link-local, and the metadata services of clouds */
+    {{172, 16}, 12, false},      /* private */
+    {{192, 0, 0}, 24, false},    /* protocol assignments */
+    {{192, 0, 2}, 24, false},    /* documentation */
+    {{192, 88, 99}, 24, false},  /* 6to4 relays, obsolete */
+    {{192, 168}, 16, false},     /* private */
+    {{198, 18}, 15, false},      /* benchmarks */
+    {{198, 51, 100}, 24, false}, /* documentation */
+    {{203, 0, 113}, 24, false},  /* documentation */
+    {{224}, 4, false},           /* multicast */
+    {{240}, 4, false},           /* reserved, and broadcast */
 };
 
 /* IPv6 that is in use on the Internet lies in 2000::/3 and nowhere else: that keeps out
@@ -122,7 +122,8 @@ static const uint8_t *bytes_of(const struct sockaddr *address, socklen_t size, b
     return *ret_v6 ? bytes : bytes + 12;
 }
 
-enum address_verdict address_judge(const struct address_rules *rules, const struct sockaddr *address, socklen_t size)
+enum address_verdict address_judge(const struct address_rules *rules, const struct sockaddr *address,
+                                   socklen_t size)
 {
     bool v6 = false;
     const uint8_t *bytes = bytes_of(address, size, &v6);
@@ -147,9 +148,9 @@ void address_format(const struct sockaddr *address, socklen_t size, char ret_tex
 
 static int fail_network(const char *text, const char *why, outbox_error **reterr)
 {
-    return outbox__fail(reterr, OUTBOX_EINVAL, "allowed_addresses",
-                        "allowed_addresses: \"%s\" %s; write networks such as 10.1.0.0/16, 127.0.0.1 or ::1/128", text,
-                        why);
+    return outbox__fail(
+        reterr, OUTBOX_EINVAL, "allowed_addresses",
+        "allowed_addresses: \"%s\" %s; write networks such as 10.1.0.0/16, 127.0.0.1 or ::1/128", text, why);
 }
 
 static bool parse_bits(const char *text, int most, int *ret)

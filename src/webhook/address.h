@@ -12,7 +12,7 @@
 enum address_verdict {
     ADDRESS_DENIED, /* private, local, reserved, or not IP at all */
     ADDRESS_PUBLIC,
-    ADDRESS_LISTED  /* the operator allows it by name */
+    ADDRESS_LISTED /* the operator allows it by name */
 };
 
 #define ADDRESS_TEXT 48
@@ -27,7 +27,8 @@ void address_rules_free(struct address_rules *rules);
 
 /* IPv6 forms that carry an IPv4 address (mapped, NAT64, 6to4, Teredo, ISATAP) are public
  * only if that one is. */
-enum address_verdict address_judge(const struct address_rules *rules, const struct sockaddr *address, socklen_t size);
+enum address_verdict address_judge(const struct address_rules *rules, const struct sockaddr *address,
+                                   socklen_t size);
 
 /* The address without its port, "" if it is not IP. */
 void address_format(const struct sockaddr *address, socklen_t size, char ret_text[ADDRESS_TEXT]);

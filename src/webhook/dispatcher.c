@@ -34,9 +34,9 @@ struct dispatcher {
     mono_us poll_interval;
 
     pthread_t thread;
-    struct mailbox *inbox;    /* any thread */
-    struct message wake;      /* in the inbox while wake_pending */
-    atomic_bool wake_pending; /* any thread */
+    struct mailbox *inbox;               /* any thread */
+    struct message wake;                 /* in the inbox while wake_pending */
+    atomic_bool wake_pending;            /* any thread */
     _Atomic mono_us abandon_at, stop_at; /* any thread; NEVER until it stops */
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -200,7 +200,8 @@ static void connect_store(struct dispatcher *d)
 
     d->store = store_open(d->dsn, d->worker, deadline < stop_at ? deadline : stop_at, &error);
     if (!d->store) {
-        log_warning("webhook_database", LOG_TEXT("doing", "connect"), LOG_TEXT("error", outbox_error_message(error)));
+        log_warning("webhook_database", LOG_TEXT("doing", "connect"),
+                    LOG_TEXT("error", outbox_error_message(error)));
         outbox_error_free(error);
         back_off(d);
         return;
@@ -241,9 +242,10 @@ static void log_result(struct dispatcher *d, const struct task *task, bool accep
     }
     if (task->step.state == DELIVERY_STATE_DELIVERED || !may_log(d))
         return;
-    log_write(final ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "delivery_failed", LOG_NUMBER("delivery", task->delivery),
-              LOG_TEXT("endpoint", task->endpoint->label), LOG_NUMBER("send", task->send),
-              LOG_TEXT("outcome", delivery_outcome_name(task->outcome)), LOG_NUMBER("status", evidence->reached.status),
+    log_write(final ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "delivery_failed",
+              LOG_NUMBER("delivery", task->delivery), LOG_TEXT("endpoint", task->endpoint->label),
+              LOG_NUMBER("send", task->send), LOG_TEXT("outcome", delivery_outcome_name(task->outcome)),
+              LOG_NUMBER("status", evidence->reached.status),
               LOG_TEXT("state", delivery_state_name(task->step.state)),
               LOG_NUMBER("retry_ms", task->step.retry_in / 1000), LOG_TEXT("error", evidence->error));
 }
@@ -351,7 +353,8 @@ static void take_claim(void *argument, const struct claim *claim)
     task = task_new(claim, slot->endpoint, d->lease_margin);
     if (!task) {
         slots_returned(d->slots, &claim->endpoint);
-        log_error("delivery_not_sent", LOG_NUMBER("delivery", claim->delivery), LOG_TEXT("error", "out of memory"));
+        log_error("delivery_not_sent", LOG_NUMBER("delivery", claim->delivery),
+                  LOG_TEXT("error", "out of memory"));
         return;
     }
     link_task(d, task);
@@ -531,7 +534,8 @@ static int check_settings(const struct dispatcher_settings *settings, outbox_err
 {
     if (settings->max_in_flight < 1)
         return outbox__fail(reterr, OUTBOX_EINVAL, "max_in_flight", "max_in_flight: must be at least 1");
-    if (settings->lease_margin <= 0 || settings->poll_interval <= 0 || settings->connect_timeout < MILLISECONDS(1))
+    if (settings->lease_margin <= 0 || settings->poll_interval <= 0 ||
+        settings->connect_timeout < MILLISECONDS(1))
         return outbox__fail(reterr, OUTBOX_EINVAL, NULL,
                             "lease margin, poll interval and connect timeout of webhooks must be positive");
     return OUTBOX_OK;

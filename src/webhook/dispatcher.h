@@ -18,7 +18,7 @@ struct dispatcher_settings {
     const char *allowed_addresses; /* networks that are not public but allowed, "127.0.0.0/8,::1/128" */
     const char *ca_file;           /* NULL or "": the system's certificates */
     bool insecure;                 /* http without TLS to public addresses, too */
-    int max_in_flight;             /* requests at once, over all endpoints */
+    int max_in_flight;             /* requests at once, over all endpoints; one gets at most half of it */
     mono_us lease_margin;          /* a claim outlives its endpoint's timeout by this */
     mono_us poll_interval;         /* looks for due deliveries at least so often */
     mono_us connect_timeout;       /* of an endpoint; its own timeout covers the whole request */

@@ -82,7 +82,8 @@ static int fill(struct endpoint *endpoint, const struct endpoint_row *row, outbo
 {
     int status;
 
-    if (!outbox__uuid_parse(row->id, &endpoint->id) || !delivery_policy_parse(row->policy, &endpoint->rules.policy))
+    if (!outbox__uuid_parse(row->id, &endpoint->id) ||
+        !delivery_policy_parse(row->policy, &endpoint->rules.policy))
         return outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "the endpoint's id or policy is not understood");
     snprintf(endpoint->label, sizeof(endpoint->label), "%s", row->name ? row->name : row->id);
     endpoint->rules.max_age = row->max_age_us;

@@ -18,7 +18,7 @@
 /* As the database describes it; texts are borrowed. */
 struct endpoint_row {
     const char *id;
-    const char *name;     /* NULL: none */
+    const char *name; /* NULL: none */
     const char *url;
     const char *policy;
     const char *schedule; /* microseconds, separated by commas; NULL: the default one */

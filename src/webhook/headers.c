@@ -56,15 +56,29 @@ static void add_text(struct list *list, const char *name, const char *value)
  * not one by which we or HTTP itself speak. */
 static bool may_set(const char *name, size_t size)
 {
-    static const char *const reserved[] = {"host", "content-length", "content-type", "transfer-encoding", "connection",
-                                           "authorization", "expect", "te", "trailer", "upgrade", "keep-alive",
-                                           "proxy-authorization", "proxy-connection", "cookie", "user-agent",
-                                           "traceparent", "tracestate"};
+    static const char *const reserved[] = {"host",
+                                           "content-length",
+                                           "content-type",
+                                           "transfer-encoding",
+                                           "connection",
+                                           "authorization",
+                                           "expect",
+                                           "te",
+                                           "trailer",
+                                           "upgrade",
+                                           "keep-alive",
+                                           "proxy-authorization",
+                                           "proxy-connection",
+                                           "cookie",
+                                           "user-agent",
+                                           "traceparent",
+                                           "tracestate"};
 
     if (size == 0 || size > 128 ||
         strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") < size)
         return false;
-    if ((size >= 7 && strncasecmp(name, "outbox-", 7) == 0) || (size >= 8 && strncasecmp(name, "webhook-", 8) == 0))
+    if ((size >= 7 && strncasecmp(name, "outbox-", 7) == 0) ||
+        (size >= 8 && strncasecmp(name, "webhook-", 8) == 0))
         return false;
     for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
         if (strlen(reserved[i]) == size && strncasecmp(name, reserved[i], size) == 0)

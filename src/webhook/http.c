@@ -1,3 +1,7 @@
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
 #include "webhook/http.h"
 
 #include <assert.h>
@@ -5,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <outbox/version.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +21,7 @@
 
 /* A handle of libcurl, used for one exchange after the other. */
 struct call {
-    struct call *next; /* while idle */
+    struct call *next;         /* while idle */
     struct call *left, *right; /* while in flight */
     struct http *http;
     struct http_exchange *exchange;
@@ -146,7 +149,7 @@ static bool set_fixed_options(struct call *call)
     SET(CURLOPT_ERRORBUFFER, call->error);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_POST, 1L);
-    SET(CURLOPT_USERAGENT, "outbox/" OUTBOX_VERSION);
+    SET(CURLOPT_USERAGENT, "outbox/" PACKAGE_VERSION);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_PROXY, "");
@@ -351,10 +354,12 @@ static void explain(struct call *call, CURLcode code, struct http_evidence *evid
     if (call->denied[0] && evidence->reached.phase < DELIVERY_PHASE_CONNECTED) {
         snprintf(evidence->address, sizeof(evidence->address), "%s", call->denied);
         if (call->denied_plain)
-            snprintf(error, room, "address %s is not in allowed_addresses, which http without TLS needs; use https",
+            snprintf(error, room,
+                     "address %s is not listed in webhook_allow, which http without TLS needs; use https",
                      call->denied);
         else
-            snprintf(error, room, "address %s is not public; list it in allowed_addresses to permit it", call->denied);
+            snprintf(error, room, "address %s is not public; list it in webhook_allow to permit it",
+                     call->denied);
         return;
     }
     if (evidence->reached.phase == DELIVERY_PHASE_ANSWERED)
@@ -449,8 +454,8 @@ static bool copy_settings(struct http *http, const struct http_settings *setting
             return false;
     }
     http->multi = curl_multi_init();
-    return http->multi && curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)settings->max_connections) ==
-                              CURLM_OK;
+    return http->multi &&
+           curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)settings->max_connections) == CURLM_OK;
 }
 
 struct http *http_new(const struct http_settings *settings, struct mailbox *done, outbox_error **reterr)

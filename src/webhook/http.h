@@ -32,8 +32,8 @@ struct http_settings {
 /* Microseconds since the start; -1: did not happen. */
 struct http_evidence {
     struct delivery_evidence reached;
-    bool held_back;         /* not even tried: send_before had passed, or it was abandoned in time */
-    int64_t started_at;     /* microseconds since 1970 */
+    bool held_back;     /* not even tried: send_before had passed, or it was abandoned in time */
+    int64_t started_at; /* microseconds since 1970 */
     int64_t resolved_us;
     int64_t connected_us;
     int64_t tls_us;
@@ -42,7 +42,7 @@ struct http_evidence {
     int64_t sent_bytes;     /* at least this many were handed to the socket */
     int64_t retry_after_us; /* -1: the answer has none */
     char address[ADDRESS_TEXT];
-    char error[256];        /* "" if there was an answer */
+    char error[256]; /* "" if there was an answer */
     char response[HTTP_RESPONSE_KEPT];
     size_t response_size;
 };

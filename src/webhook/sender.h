@@ -9,7 +9,8 @@
 struct sender;
 
 /* done: where finished exchanges go.  NULL on failure. */
-struct sender *sender_start(const struct http_settings *settings, struct mailbox *done, outbox_error **reterr);
+struct sender *sender_start(const struct http_settings *settings, struct mailbox *done,
+                            outbox_error **reterr);
 /* Hands over one exchange; it is looked at after sender_wake().  Any thread. */
 void sender_give(struct sender *sender, struct http_exchange *exchange);
 void sender_wake(struct sender *sender);

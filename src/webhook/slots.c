@@ -9,7 +9,6 @@ struct slots {
     struct slot *slot; /* ordered by id */
     size_t count;
     size_t allocated;
-    size_t usable; /* of them, in the last listing */
     size_t first; /* whose turn it is to be served first */
     int most;
     int in_flight;
@@ -134,7 +133,6 @@ void slots_end(struct slots *slots)
 {
     size_t kept = 0;
 
-    slots->usable = 0;
     for (size_t i = 0; i < slots->count; i++) {
         struct slot *slot = &slots->slot[i];
 
@@ -147,7 +145,6 @@ void slots_end(struct slots *slots)
                 continue;
             }
         }
-        slots->usable += slot->endpoint != NULL;
         slots->slot[kept++] = *slot;
     }
     slots->count = kept;
@@ -159,10 +156,11 @@ void slots_make_hungry(struct slots *slots)
         slots->slot[i].hungry = slots->slot[i].endpoint != NULL;
 }
 
-/* With others about, no endpoint may take more than half of all. */
+/* No endpoint may take more than half of all, even when it is the only one: another may
+ * be added while its requests hang. */
 static int room_of(const struct slots *slots, const struct slot *slot)
 {
-    int most = slots->usable > 1 && slots->most > 1 ? slots->most / 2 : slots->most;
+    int most = slots->most > 1 ? slots->most / 2 : 1;
 
     if (!slot->endpoint)
         return 0;

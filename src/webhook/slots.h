@@ -22,7 +22,8 @@ struct slot {
 
 struct slots;
 
-/* most: in flight at once over all endpoints.  NULL without memory. */
+/* most: in flight at once over all endpoints; one of them gets at most half of it.  NULL
+ * without memory. */
 struct slots *slots_new(int most);
 void slots_free(struct slots *slots);
 

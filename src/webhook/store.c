@@ -11,9 +11,24 @@
 #define ARRAY_LIMIT ((size_t)64 * 1024 * 1024)
 
 enum {
-    FINISH_DELIVERY, FINISH_TOKEN, FINISH_STATE, FINISH_CHARGED, FINISH_RETRY_IN, FINISH_OUTCOME, FINISH_STATUS,
-    FINISH_ERROR, FINISH_STARTED_AT, FINISH_ADDRESS, FINISH_RESOLVED, FINISH_CONNECTED, FINISH_TLS, FINISH_SENT_BYTES,
-    FINISH_FIRST_BYTE, FINISH_TOTAL, FINISH_RESPONSE, FINISH_COLUMNS
+    FINISH_DELIVERY,
+    FINISH_TOKEN,
+    FINISH_STATE,
+    FINISH_CHARGED,
+    FINISH_RETRY_IN,
+    FINISH_OUTCOME,
+    FINISH_STATUS,
+    FINISH_ERROR,
+    FINISH_STARTED_AT,
+    FINISH_ADDRESS,
+    FINISH_RESOLVED,
+    FINISH_CONNECTED,
+    FINISH_TLS,
+    FINISH_SENT_BYTES,
+    FINISH_FIRST_BYTE,
+    FINISH_TOTAL,
+    FINISH_RESPONSE,
+    FINISH_COLUMNS
 };
 
 struct store {
@@ -118,7 +133,8 @@ int store_recover(struct store *store, bool mine, const int64_t *held, size_t co
         return outbox__fail_memory(reterr);
     pg_arg_text(&args, mine ? store->worker : NULL);
     pg_arg_text(&args, outbox__buf_text(array));
-    status = pg_exec(store->pg, "SELECT outbox.delivery_recover($1, $2)", &args, 0, deadline, &result, reterr);
+    status =
+        pg_exec(store->pg, "SELECT outbox.delivery_recover($1, $2)", &args, 0, deadline, &result, reterr);
     if (status == OUTBOX_OK)
         *ret_recovered = pg_get_int(result, 0, 0);
     PQclear(result);
@@ -128,7 +144,8 @@ int store_recover(struct store *store, bool mine, const int64_t *held, size_t co
 /* ---- Claiming ---- */
 
 static const char sql_claim[] =
-    "SELECT delivery, token, send, attempts, age_us, replay, present, endpoint, event_id, event_type, content_type,"
+    "SELECT delivery, token, send, attempts, age_us, replay, present, endpoint, event_id, event_type, "
+    "content_type,"
     " payload, headers, traceparent, tracestate FROM outbox.delivery_claim($1, $2, $3, $4, $5)";
 
 static int64_t binary_int64(const PGresult *result, int row, int column)
@@ -179,7 +196,8 @@ static void take_claim(const PGresult *result, int row, const struct store_claim
     request->take(request->argument, &claim);
 }
 
-int store_claim(struct store *store, const struct store_claim *request, mono_us deadline, outbox_error **reterr)
+int store_claim(struct store *store, const struct store_claim *request, mono_us deadline,
+                outbox_error **reterr)
 {
     struct outbox__buf *endpoints = &store->arrays[0];
     struct outbox__buf *slots = &store->arrays[1];
@@ -215,8 +233,9 @@ int store_claim(struct store *store, const struct store_claim *request, mono_us 
 
 /* ---- Recording ---- */
 
-static const char sql_finish[] = "SELECT outbox.delivery_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
-                                 " $13, $14, $15, $16, $17)";
+static const char sql_finish[] =
+    "SELECT outbox.delivery_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
+    " $13, $14, $15, $16, $17)";
 
 static void put_text(struct outbox__buf *array, const char *text, size_t size)
 {
@@ -295,8 +314,8 @@ static void mark_accepted(const PGresult *result, struct task *const *tasks, siz
     }
 }
 
-int store_finish(struct store *store, struct task *const *tasks, size_t count, mono_us deadline, bool *ret_accepted,
-                 outbox_error **reterr)
+int store_finish(struct store *store, struct task *const *tasks, size_t count, mono_us deadline,
+                 bool *ret_accepted, outbox_error **reterr)
 {
     struct pg_args args = PG_ARGS_INIT;
     PGresult *result = NULL;

@@ -46,11 +46,12 @@ struct store_claim {
 };
 
 /* Claims due deliveries and calls take with each, once the claim is committed. */
-int store_claim(struct store *store, const struct store_claim *request, mono_us deadline, outbox_error **reterr);
+int store_claim(struct store *store, const struct store_claim *request, mono_us deadline,
+                outbox_error **reterr);
 
 /* Records the conclusions of up to STORE_BATCH tasks.  ret_accepted[i] is false if the
  * task's token was not the delivery's any more: its result was dropped. */
-int store_finish(struct store *store, struct task *const *tasks, size_t count, mono_us deadline, bool *ret_accepted,
-                 outbox_error **reterr);
+int store_finish(struct store *store, struct task *const *tasks, size_t count, mono_us deadline,
+                 bool *ret_accepted, outbox_error **reterr);
 
 #endif

@@ -24,9 +24,9 @@ struct claim {
     const char *content_type; /* NULL: none */
     const char *payload;      /* NULL: none */
     size_t payload_size;
-    const char *headers;      /* the event's own, "name: value" lines; NULL: none */
-    const char *traceparent;  /* NULL: none */
-    const char *tracestate;   /* NULL: none */
+    const char *headers;     /* the event's own, "name: value" lines; NULL: none */
+    const char *traceparent; /* NULL: none */
+    const char *tracestate;  /* NULL: none */
 };
 
 struct task {

@@ -88,8 +88,9 @@ def bring_to_end(outbox, book, process):
     status = process.stop()
     if not settled or status != 0:
         process.show()
-        raise Failure(f"not settled: {book.count()} committed, {outbox.lane()}, exit status {status}, deliveries "
-                      f"{outbox.sql('select state, count(*) from outbox.delivery group by 1')}")
+        deliveries = outbox.sql("select state, count(*) from outbox.delivery group by 1")
+        raise Failure(f"not settled: {book.count()} committed, {outbox.lane()}, exit status {status}, "
+                      f"deliveries {deliveries}")
 
 
 def judge(name, book, kills):
@@ -175,7 +176,8 @@ def check_oracle(book):
              "the oracle sees a hidden record")
     tap.like(complaints(double), "doubled in Kafka, 1: ", "the oracle sees a doubled record")
     tap.like(complaints(swap), "order: ", "the oracle sees two records of a key in the wrong order")
-    tap.like(complaints(ghost), "rolled back, yet in Kafka, 1: ", "the oracle sees a record of a rolled-back transaction")
+    tap.like(complaints(ghost), "rolled back, yet in Kafka, 1: ",
+             "the oracle sees a record of a rolled-back transaction")
     tap.like(complaints(lambda found: found.update(published=1)), "the lane counts 1 published",
              "the oracle sees a wrong count")
     tap.like(complaints(lambda found: found["deliveries"].pop()), "deliveries of",

@@ -38,7 +38,8 @@ class Writers:
         self.book, self.pause = book, pause
         self.quit = threading.Event()
         self.errors = []
-        self.threads = [threading.Thread(target=self.main, args=(n,), daemon=True) for n in range(count)]
+        self.threads = [threading.Thread(target=self.main, args=(n,), daemon=True)
+                        for n in range(count)]
 
     def __enter__(self):
         for thread in self.threads:
@@ -150,7 +151,8 @@ class Ledger:
                 "                                                         and a.outcome = 'delivered')"
                 "  from outbox.delivery d"),
             "wanted": dict(self.outbox.sql(
-                "select p.id::text, array(select l.id::text from ledger l where l.type like any (p.types_like))"
+                "select p.id::text, array(select l.id::text from ledger l"
+                "                          where l.type like any (p.types_like))"
                 "  from outbox.endpoint p")),
             "requests": {endpoint: receiver.taken() for endpoint, receiver in self.receivers.items()},
         }
@@ -221,8 +223,8 @@ def audit_deliveries(found, kills):
             complaints.append(f"{what} was noted as delivered {delivered} times")
     for endpoint, wanted in found["wanted"].items():
         if rows[endpoint] != collections.Counter(wanted):
-            complaints.append(f"{endpoint} has {sum(rows[endpoint].values())} deliveries of {len(rows[endpoint])} "
-                              f"events, wanted are {len(wanted)}")
+            complaints.append(f"{endpoint} has {sum(rows[endpoint].values())} deliveries of "
+                              f"{len(rows[endpoint])} events, wanted are {len(wanted)}")
         complaints += audit_requests(found["requests"][endpoint], wanted, kills)
     return complaints[:10]
 
@@ -231,14 +233,15 @@ def audit_requests(requests, wanted, kills):
     complaints = []
     effects = {event for event, request in requests.items() if request.accepted}
     if effects != set(wanted):
-        complaints.append(f"effects lack {some(set(wanted) - effects)}; they exceed by {some(effects - set(wanted))}")
+        complaints.append(f"effects lack {some(set(wanted) - effects)}; "
+                          f"they exceed by {some(effects - set(wanted))}")
     for event, request in requests.items():
         if request.forged:
             complaints.append(f"{event} came with a wrong signature")
         # refused: to be sent again. Accepted: only if the relay died before it noted that.
         if request.accepted > 1 + kills or request.count > 1 + request.refused + kills:
-            complaints.append(f"{event} was sent {request.count} times, of which {request.refused} were refused "
-                              f"and {request.accepted} accepted")
+            complaints.append(f"{event} was sent {request.count} times, of which {request.refused} were "
+                              f"refused and {request.accepted} accepted")
     return complaints
 
 
@@ -300,7 +303,8 @@ class Receiver:
         with self.lock:
             request = self.requests[event]
             request.count += 1
-            if good not in headers["webhook-signature"].split() or abs(int(headers["webhook-timestamp"]) - time.time()) > 60:
+            if good not in headers["webhook-signature"].split() or \
+                    abs(int(headers["webhook-timestamp"]) - time.time()) > 60:
                 request.forged += 1
             if self.dice.random() < self.refuse:
                 request.refused += 1

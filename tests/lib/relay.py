@@ -7,11 +7,17 @@
     first.stop()
     outbox.records(topic)
 """
+import importlib.machinery
+import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
+
+import psycopg2.extensions
 
 import tap
 
@@ -38,6 +44,8 @@ class Relay:
         with open(self.path, "wb") as log:
             self.process = tap.spawn([RELAY, *(f"--{n}={v}" for n, v in options.items())],
                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        # one that a test has stopped would not take the SIGTERM at the test's end
+        tap.at_exit(self.send, signal.SIGCONT)
 
     def log(self):
         with open(self.path, encoding="utf-8", errors="replace") as f:
@@ -53,6 +61,15 @@ class Relay:
 
     def wait_running(self, deadline=30):
         return self.wait_said("event=lane lane=0 state=running", deadline)
+
+    def wait_stopped(self, deadline=30):
+        """Until it has stopped itself at a fault point."""
+        def state():
+            with open(f"/proc/{self.process.pid}/stat", encoding="ascii", errors="replace") as f:
+                return f.read().rpartition(")")[2].split()[0]
+
+        return bool(tap.wait_until(lambda: self.process.poll() is not None or state() == "T", deadline, 0.02)
+                    and self.process.poll() is None)
 
     def running(self):
         return self.process.poll() is None
@@ -114,6 +131,11 @@ class Outbox:
     def published(self):
         return self.lane()["published"]
 
+    def wait_delivered(self, count, deadline=30):
+        """Waits until that many deliveries have been."""
+        return tap.wait_until(lambda: self.sql("select count(*) from outbox.delivery where state = 'delivered'")
+                              [0][0] >= count, deadline)
+
     def wait_published(self, count, deadline=30):
         """Waits until the database knows of that many published events, or more."""
         return tap.wait_until(lambda: self.published() >= count, deadline)
@@ -144,9 +166,8 @@ TYPES = {"payload": "::jsonb", "headers": "::jsonb", "id": "::uuid", "occurred_a
 def dump(*topics, isolation="read_committed", timeout=60):
     """All records of the topics, as topic-dump reads them: dictionaries with
     topic, partition, offset, timestamp, key, headers (pairs) and payload."""
-    status, output, errors = tap.run(
-        [TOPIC_DUMP, "--bootstrap", tap.KAFKA, "--isolation", isolation, "--json", "--timeout", str(timeout), *topics],
-        timeout=timeout + 10)
+    command = [TOPIC_DUMP, "--bootstrap", tap.KAFKA, "--isolation", isolation, "--json"]
+    status, output, errors = tap.run([*command, "--timeout", str(timeout), *topics], timeout=timeout + 10)
     if status:
         raise RuntimeError(f"topic-dump: exit {status}: {errors}")
     return [json.loads(line) for line in output.splitlines()]
@@ -160,3 +181,53 @@ def header(record, name):
 
 def ids(records):
     return [header(record, "outbox-id") for record in records]
+
+
+def load_program(name):
+    """A Python program without .py in its name, as a module."""
+    loader = importlib.machinery.SourceFileLoader(os.path.basename(name).replace("-", "_"), name)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+def partitions(topic):
+    """How many the topic has; 0 if there is no such topic."""
+    kafka_client = load_program(tap.SRC + "/dev/kafka-client")
+    with kafka_client.Connection(tap.KAFKA) as connection:
+        return len(connection.metadata([topic])[2].get(topic, []))
+
+
+def start_pgbouncer(dsn):
+    """A pgbouncer in transaction mode before the server of that DSN, which has
+    a socket; returns the DSN through it, of the same database and user."""
+    server = psycopg2.extensions.parse_dsn(dsn)
+    directory = f"{tap.TMP}/{tap.unique('pgbouncer')}"
+    os.mkdir(directory, 0o755)
+    root = os.getuid() == 0
+    if root:
+        shutil.chown(directory, "postgres", "postgres")
+    for _ in range(5):
+        port = free_port()
+        with open(f"{directory}/ini", "w", encoding="utf-8") as f:
+            f.write(f"[databases]\n* = host={server['host']} port={server['port']} user={server['user']}\n"
+                    f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+                    f"pool_mode = transaction\nauth_type = any\nmax_client_conn = 100\ndefault_pool_size = 10\n")
+        with open(f"{directory}/log", "w", encoding="utf-8") as log:
+            process = tap.spawn(["pgbouncer", *(["-u", "postgres"] if root else []), f"{directory}/ini"],
+                                stdout=log, stderr=log)
+        if tap.wait_until(lambda: process.poll() is not None or answers(port), 10) and process.poll() is None:
+            return f"host=127.0.0.1 port={port} dbname={server['dbname']} user={server['user']}"
+    with open(f"{directory}/log", encoding="utf-8") as log:
+        raise RuntimeError(f"pgbouncer does not start: {log.read()}")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def answers(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

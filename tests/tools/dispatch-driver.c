@@ -24,17 +24,17 @@ struct options {
 };
 
 static const struct option names[] = {
-    {"dsn", required_argument, NULL, 'd'},      {"worker", required_argument, NULL, 'w'},
-    {"allow", required_argument, NULL, 'a'},    {"ca", required_argument, NULL, 'c'},
-    {"insecure", no_argument, NULL, 'i'},       {"max-in-flight", required_argument, NULL, 'm'},
+    {"dsn", required_argument, NULL, 'd'},       {"worker", required_argument, NULL, 'w'},
+    {"allow", required_argument, NULL, 'a'},     {"ca", required_argument, NULL, 'c'},
+    {"insecure", no_argument, NULL, 'i'},        {"max-in-flight", required_argument, NULL, 'm'},
     {"margin-ms", required_argument, NULL, 'l'}, {"poll-ms", required_argument, NULL, 'p'},
-    {"stop-ms", required_argument, NULL, 's'},  {"connect-ms", required_argument, NULL, 't'},
-    {"debug", no_argument, NULL, 'v'},          {NULL, 0, NULL, 0},
+    {"stop-ms", required_argument, NULL, 's'},   {"connect-ms", required_argument, NULL, 't'},
+    {"debug", no_argument, NULL, 'v'},           {NULL, 0, NULL, 0},
 };
 
 static bool parse_time(int option, struct options *options)
 {
-    mono_us value = MILLISECONDS(atoi(optarg));
+    mono_us value = MILLISECONDS(strtol(optarg, NULL, 10));
 
     switch (option) {
     case 'l':
@@ -73,7 +73,7 @@ static bool parse_option(int option, struct options *options)
         options->settings.insecure = true;
         return true;
     case 'm':
-        options->settings.max_in_flight = atoi(optarg);
+        options->settings.max_in_flight = (int)strtol(optarg, NULL, 10);
         return true;
     case 'v':
         log_set_level(LOG_LEVEL_DEBUG);
@@ -118,7 +118,9 @@ static void wait_for_end(struct dispatcher *dispatcher, int signals)
 int main(int argc, char **argv)
 {
     struct options options = {
-        .settings = {.max_in_flight = 64, .lease_margin = SECONDS(5), .poll_interval = MILLISECONDS(50),
+        .settings = {.max_in_flight = 64,
+                     .lease_margin = SECONDS(5),
+                     .poll_interval = MILLISECONDS(50),
                      .connect_timeout = SECONDS(2)},
         .stop = SECONDS(5),
     };

@@ -15,3 +15,10 @@ TESTS += %D%/test_emit_checks %D%/test_emit_no_memory
 %C%_test_emit_no_memory_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS)
 %C%_test_emit_no_memory_LDFLAGS = $(AM_LDFLAGS) $(fake_libpq_ldflags) $(failing_alloc_ldflags)
 %C%_test_emit_no_memory_LDADD = $(api_test_libs)
+
+
+check_PROGRAMS += %D%/test_webhook_verify
+TESTS += %D%/test_webhook_verify
+%C%_test_webhook_verify_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_webhook_verify_LDADD = libapi.la libevent.la libbase.la \
+    $(CMOCKA_LIBS) $(LIBPQ_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS)

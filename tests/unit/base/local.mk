@@ -5,9 +5,9 @@ failing_alloc_cppflags = -I$(top_srcdir)/%D%
 base_test_libs = libbase.la $(CMOCKA_LIBS)
 
 check_PROGRAMS += \
-    %D%/test_base64 %D%/test_buf %D%/test_error %D%/test_utf8 %D%/test_uuid
+    %D%/test_base64 %D%/test_buf %D%/test_error %D%/test_signature %D%/test_utf8 %D%/test_uuid
 TESTS += \
-    %D%/test_base64 %D%/test_buf %D%/test_error %D%/test_utf8 %D%/test_uuid
+    %D%/test_base64 %D%/test_buf %D%/test_error %D%/test_signature %D%/test_utf8 %D%/test_uuid
 
 %C%_test_base64_LDADD = $(base_test_libs)
 %C%_test_buf_SOURCES = %D%/test_buf.c $(failing_alloc_sources)
@@ -20,3 +20,4 @@ TESTS += \
 %C%_test_error_LDADD = $(base_test_libs)
 %C%_test_utf8_LDADD = $(base_test_libs)
 %C%_test_uuid_LDADD = $(base_test_libs)
+%C%_test_signature_LDADD = $(base_test_libs) $(CRYPTO_LIBS)

@@ -10,6 +10,7 @@
 static struct lane *lane;
 static struct lane_actions actions;
 static int64_t now;
+static int endpoints_at_start;
 
 static struct position at(int64_t from, int64_t to, int64_t seq, bool done)
 {
@@ -29,6 +30,7 @@ static int setup(void **state)
 
     (void)state;
     now = 1000;
+    endpoints_at_start = 0;
     lane = lane_new(&settings);
     return lane ? 0 : -1;
 }
@@ -76,7 +78,7 @@ static void acquire(struct position position, bool started)
     TELL(.kind = LANE_EVENT_START);
     expect_only(LANE_DO_ACQUIRE);
     TELL(.kind = LANE_EVENT_ACQUIRED, .epoch = 3, .lease_until = now + LEASE, .position = position,
-         .started = started, .system_matches = true);
+         .started = started, .system_matches = true, .endpoints = endpoints_at_start);
     expect_only(LANE_DO_READ_MARKER);
 }
 
@@ -263,6 +265,16 @@ static void acknowledges_at_once_only_for_endpoints(void **state)
     TELL(.kind = LANE_EVENT_PUBLISHED);
     TELL(.kind = LANE_EVENT_COMMITTED);
     assert_int_equal(expect(LANE_DO_ACKNOWLEDGE)->published, 1);
+}
+
+static void knows_from_the_lease_that_there_are_endpoints(void **state)
+{
+    (void)state;
+    endpoints_at_start = 1;
+    run_and_publish();
+    TELL(.kind = LANE_EVENT_PUBLISHED);
+    TELL(.kind = LANE_EVENT_COMMITTED);
+    assert_int_equal(expect(LANE_DO_ACKNOWLEDGE)->published, 45);
 }
 
 static void recycles_a_tainted_producer_at_once(void **state)
@@ -668,6 +680,7 @@ int main(void)
         LANE_TEST(halts_on_another_server),
         LANE_TEST(reads_ahead_while_it_publishes),
         LANE_TEST(acknowledges_at_once_only_for_endpoints),
+        LANE_TEST(knows_from_the_lease_that_there_are_endpoints),
         LANE_TEST(recycles_a_tainted_producer_at_once),
         LANE_TEST(takes_over_again_after_a_failed_commit),
         LANE_TEST(a_lost_lease_ends_the_transaction_uncommitted),
