@@ -43,6 +43,7 @@ static const struct kafka_property consumer_defaults[] = {
     /* The end of a partition is told by an answer to a fetch: so do not let it wait. */
     {"fetch.wait.max.ms", "2"},
     {"fetch.error.backoff.ms", "50"},
+    {"check.crcs", "true"},
 };
 
 /* What it may not. */
@@ -61,7 +62,6 @@ static const struct kafka_property consumer_required[] = {
     {"enable.auto.commit", "false"},
     {"enable.partition.eof", "true"},
     {"auto.offset.reset", "error"},
-    {"check.crcs", "true"},
     /* A follower may lag; the position must not. */
     {"client.rack", ""},
 };
