@@ -46,10 +46,20 @@ missing_files() { # DOCUMENT
         done
 }
 
+# Names in the schema, such as `outbox.tick()` and `outbox.lane.halted`: the object, or setting, and its column.
+missing_objects() { # DOCUMENT
+    grep -oE '`outbox\.[a-z_]+(\.[a-z_]+)?[`( ]' "$1" | tr -d '`( ' | sort -u |
+        while IFS=. read -r _ object column; do
+            grep -qE "outbox\.$object\b" sql/migrations/*.sql && grep -qw "${column:-$object}" sql/migrations/*.sql ||
+                echo "outbox.$object${column:+.$column}"
+        done
+}
+
 cd "$OUTBOX_SRC"
 for document in $(documents); do
     is "$(broken_links "$document")" "" "the links of ${document#./} lead somewhere"
     is "$(missing_files "$document")" "" "the files that ${document#./} names are there"
+    is "$(missing_objects "$document")" "" "the tables, functions and settings that ${document#./} names are there"
 done
 
 # ---- the examples of the README ----
