@@ -67,6 +67,14 @@ cp "$work/consumer.c" "$work/consumer.cc"
 version=$(pkg-config --modversion outbox)
 migrations=$DESTDIR$(pkg-config --variable=migrations outbox)
 
+# The example is built as its README tells.
+build_example() {
+    # shellcheck disable=SC2046,SC2086 # words
+    $cc $(config --cflags libpq) -Wall -Werror -o "$work/publisher" "$1"/examples/publisher/*.c \
+        $(config --libs libpq) || fail "the example does not build"
+    echo "installcheck: the example publisher: ok"
+}
+
 # build_and_run NAME COMPILER FILE LIBS
 build_and_run() {
     # shellcheck disable=SC2046,SC2086 # words: a compiler may have options
@@ -81,8 +89,8 @@ build_and_run() {
 if [ -e "$DESTDIR$libdir/liboutbox.so" ]; then
     libs=$(config --libs libpq)
     build_and_run "C, shared" "$cc -std=c11" consumer.c "$libs"
-    ldd "$work/consumer" >/dev/null
     build_and_run "C++, shared" "$cxx" consumer.cc "$libs"
+    build_example "$3"
 fi
 if [ -e "$DESTDIR$libdir/liboutbox.a" ]; then
     # The archive needs what Requires.private names.  --static itself would ask for the archives of

@@ -4,7 +4,8 @@
  * answer that its comment names, or one of the negative codes below.  A function
  * that takes an `outbox_error **reterr` puts an object with the details there on
  * failure, unless the pointer is NULL; the caller frees it with
- * outbox_error_free().  On success *reterr is not touched.
+ * outbox_error_free().  On success *reterr is not touched.  Before the first call
+ * *reterr must be NULL: an error that is still there is freed when the next one comes.
  */
 #ifndef OUTBOX_ERROR_H
 #define OUTBOX_ERROR_H

@@ -93,8 +93,8 @@ OUTBOX_API int outbox_event_set_payload_json(outbox_event *ev, const char *text)
  * (message.max.bytes). */
 OUTBOX_API int outbox_event_set_payload_limit(outbox_event *ev, size_t bytes);
 
-/* The media type of the payload.  1 to OUTBOX_CONTENT_TYPE_LIMIT characters, no control
- * characters. */
+/* The media type of the payload; an event without payload is stored without.  1 to
+ * OUTBOX_CONTENT_TYPE_LIMIT characters, no control characters. */
 OUTBOX_API int outbox_event_set_content_type(outbox_event *ev, const char *content_type);
 
 /* An id chosen by the caller: an idempotency key.  Emitting an id that an earlier

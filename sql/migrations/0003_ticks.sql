@@ -83,7 +83,9 @@ END $$;
 --   row_limit                       at most this many
 -- Two parts: transactions that were open (or, being newer than xmax, unknown) at a
 -- and have committed by b, found by xid; and everything numbered since, found by seq.
--- LATERAL per xid, never "= ANY": a bulk writer would make that quadratic.
+-- LATERAL per xid, never "= ANY": a bulk writer would make that quadratic.  The range
+-- of xids is read in order of xid: for an order by seq the planner might rather read
+-- the whole log up to a.
 -- Plain SQL without SET, so that the planner folds it into the caller's query.
 CREATE FUNCTION outbox.batch_rows(
     a_xip xid8[], a_xmax xid8, a_self xid8, a_last bigint, b_snapshot pg_snapshot, b_last bigint,
@@ -101,12 +103,14 @@ LANGUAGE sql STABLE AS $$
           WHERE pg_visible_in_snapshot(x.xid, b_snapshot)
           ORDER BY late.seq LIMIT row_limit)
         UNION ALL
-        (SELECT e.* FROM outbox.event e
-          WHERE e.xid >= a_xmax AND e.xid < a_self
-            AND e.seq > after_seq AND e.seq <= least(a_last, upto_seq)
-            AND (low = 0 AND high = 255 OR outbox.bucket(e.key, e.seq) BETWEEN low AND high)
-            AND pg_visible_in_snapshot(e.xid, b_snapshot)
-          ORDER BY e.seq LIMIT row_limit)
+        (SELECT recent.* FROM (
+                SELECT e.* FROM outbox.event e
+                 WHERE e.xid >= a_xmax AND e.xid < a_self
+                   AND e.seq > after_seq AND e.seq <= least(a_last, upto_seq)
+                   AND (low = 0 AND high = 255 OR outbox.bucket(e.key, e.seq) BETWEEN low AND high)
+                   AND pg_visible_in_snapshot(e.xid, b_snapshot)
+                 ORDER BY e.xid, e.seq OFFSET 0) AS recent
+          ORDER BY recent.seq LIMIT row_limit)
         UNION ALL
         (SELECT e.* FROM outbox.event e
           WHERE e.seq > greatest(a_last, after_seq) AND e.seq <= least(b_last, upto_seq)

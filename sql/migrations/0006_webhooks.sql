@@ -6,7 +6,7 @@ CREATE TABLE outbox.endpoint (
     url             text NOT NULL CHECK (url ~ '^https?://' AND length(url) <= 2048),
     tenant          text,              -- null: events of every tenant
     types           text[] NOT NULL DEFAULT '{*}'
-                    CHECK (array_length(types, 1) >= 1 AND array_position(types, NULL) IS NULL),
+                    CHECK (cardinality(types) >= 1 AND array_position(types, NULL) IS NULL),
     types_like      text[] NOT NULL GENERATED ALWAYS AS (outbox.patterns_to_like(types)) STORED,
     policy          text NOT NULL DEFAULT 'resend' CHECK (policy IN ('resend', 'reconcile', 'park')),
     enabled         boolean NOT NULL DEFAULT true,
@@ -15,7 +15,7 @@ CREATE TABLE outbox.endpoint (
     concurrency     integer NOT NULL DEFAULT 16 CHECK (concurrency BETWEEN 1 AND 1000),
     rate_per_second double precision CHECK (rate_per_second > 0),
     ordered         boolean NOT NULL DEFAULT false,
-    schedule        interval[] CHECK (array_length(schedule, 1) >= 1),  -- the wait before each attempt; null: the default
+    schedule        interval[] CHECK (cardinality(schedule) >= 1),  -- the wait before each attempt; null: the default
     max_age         interval NOT NULL DEFAULT '4 days',
     created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     removed_at      timestamptz        -- removed endpoints stay for their history
@@ -63,7 +63,7 @@ CREATE TABLE outbox.delivery (
     finished_at timestamptz,
     UNIQUE (event_seq, endpoint, replay)
 ) WITH (fillfactor = 70);
-CREATE INDEX delivery_due_idx ON outbox.delivery (endpoint, next_at) WHERE state IN ('pending', 'failed');
+CREATE INDEX delivery_due_idx ON outbox.delivery (endpoint, next_at, id) WHERE state IN ('pending', 'failed');
 CREATE INDEX delivery_sending_idx ON outbox.delivery (lease_until) WHERE state = 'sending';
 CREATE INDEX delivery_event_idx ON outbox.delivery (event_id);
 
@@ -167,16 +167,19 @@ RETURNS TABLE (delivery bigint, token bigint, send integer, attempts integer, ag
                present boolean, endpoint uuid, event_id uuid, event_type text, content_type text, payload bytea,
                headers text, traceparent text, tracestate text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
-SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN QUERY
+    -- A queue's statistics are always out of date, so its plan must not depend on them: the
+    -- shape of the statement and the settings above leave one, by the indexes, and it is
+    -- planned once.
     -- statement_timestamp(), not clock_timestamp(): only a stable function can be a
     -- condition of the index, and without it all that is not due yet would be read.
+    RETURN QUERY
     WITH due AS MATERIALIZED (
-        SELECT d.id, s.timeout_ms
-          FROM (SELECT u.endpoint, u.slots, p.timeout_ms
+        SELECT d.id
+          FROM (SELECT u.endpoint, u.slots
                   FROM unnest(p_endpoints, p_slots) WITH ORDINALITY AS u(endpoint, slots, n)
                   JOIN outbox.endpoint p ON p.id = u.endpoint AND p.enabled AND p.removed_at IS NULL
                  ORDER BY u.n) AS s
@@ -190,11 +193,11 @@ BEGIN
         UPDATE outbox.delivery d
            SET state = 'sending', token = nextval('outbox.delivery_token'), sends = d.sends + 1, worker = p_worker,
                claimed_at = clock_timestamp(),
-               lease_until = clock_timestamp() + due.timeout_ms * interval '1 ms' + p_margin
-          FROM due WHERE d.id = due.id
+               lease_until = clock_timestamp() + p_margin + interval '1 ms' *
+                             (SELECT p.timeout_ms FROM outbox.endpoint p WHERE p.id = d.endpoint)
+         WHERE d.id = ANY (ARRAY(SELECT due.id FROM due))
         RETURNING d.*
     )
-    -- LATERAL with LIMIT: one look into an index each, never a scan of the log.
     SELECT c.id, c.token, c.sends, c.attempts,
            (extract(epoch FROM clock_timestamp() - c.created_at) * 1000000)::bigint, c.replay,
            e.seq IS NOT NULL OR k.seq IS NOT NULL, c.endpoint, c.event_id, c.event_type,
@@ -221,11 +224,12 @@ CREATE FUNCTION outbox.delivery_finish(
     p_first_byte_us bigint[], p_total_us bigint[], p_response text[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
-SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_nestloop = off SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(outbox.lock_class(), 5);
+    -- As in delivery_claim: one plan, whatever the statistics say.
     RETURN QUERY
     WITH result AS (
         SELECT * FROM unnest(p_delivery, p_token, p_state, p_charged, p_retry_in, p_outcome, p_status, p_error,
@@ -242,7 +246,10 @@ BEGIN
                finished_at = CASE WHEN r.state IN ('delivered', 'dead') OR p.removed_at IS NOT NULL
                                   THEN clock_timestamp() END
           FROM result r, outbox.endpoint p
-         WHERE d.id = r.delivery AND d.token = r.token AND d.state = 'sending' AND p.id = d.endpoint
+         -- Being sent is told by its lease: told by its state, the index of what is being sent
+         -- would be read from end to end, with all that has left it since the last VACUUM.
+         WHERE d.id = ANY (p_delivery) AND d.id = r.delivery AND d.token = r.token AND d.lease_until IS NOT NULL
+           AND p.id = d.endpoint
         RETURNING d.id, d.sends, d.token, d.worker
     ), evidence AS (
         INSERT INTO outbox.delivery_attempt (delivery, attempt, token, worker, started_at, address, resolved_us,
@@ -263,26 +270,27 @@ END $$;
 -- Returns:   how many
 CREATE FUNCTION outbox.delivery_recover(p_worker text DEFAULT NULL, p_held bigint[] DEFAULT '{}') RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_nestloop = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     recovered bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(outbox.lock_class(), 5);
     WITH lost AS (
-        SELECT d.id, d.token, p.policy, p.removed_at FROM outbox.delivery d JOIN outbox.endpoint p ON p.id = d.endpoint
+        SELECT d.id, d.token, CASE WHEN p.removed_at IS NOT NULL THEN 'dead' WHEN p.policy = 'resend' THEN 'failed'
+                                   WHEN p.policy = 'park' THEN 'parked' ELSE 'unknown' END AS state
+          FROM outbox.delivery d JOIN outbox.endpoint p ON p.id = d.endpoint
          WHERE d.state = 'sending' AND (d.lease_until < clock_timestamp() OR d.worker = p_worker)
            AND d.token <> ALL (p_held)
            FOR UPDATE OF d SKIP LOCKED
     ), moved AS (
         UPDATE outbox.delivery d
-           SET state = CASE WHEN lost.removed_at IS NOT NULL THEN 'dead' WHEN lost.policy = 'resend' THEN 'failed'
-                            WHEN lost.policy = 'park' THEN 'parked' ELSE 'unknown' END,
-               attempts = d.attempts + 1, token = nextval('outbox.delivery_token'), lease_until = NULL,
-               next_at = clock_timestamp(), last_status = NULL,
-               finished_at = CASE WHEN lost.removed_at IS NOT NULL THEN clock_timestamp() END,
-               last_error = 'the sender vanished while sending: outcome unknown'
-          FROM lost WHERE d.id = lost.id
+           SET state = lost.state, attempts = d.attempts + 1, token = nextval('outbox.delivery_token'),
+               lease_until = NULL, next_at = clock_timestamp(), last_status = NULL,
+               last_error = 'the sender vanished while sending: outcome unknown',
+               finished_at = CASE WHEN lost.state = 'dead' THEN clock_timestamp() END
+          FROM lost WHERE d.id = ANY (ARRAY(SELECT lost.id FROM lost)) AND d.id = lost.id
         RETURNING d.id, d.sends, lost.token, d.worker, d.claimed_at, d.last_error
     )
     INSERT INTO outbox.delivery_attempt (delivery, attempt, token, worker, started_at, outcome, error)

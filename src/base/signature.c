@@ -2,8 +2,9 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/base64.h"
 
@@ -31,30 +32,46 @@ void outbox__secret_wipe(struct outbox__secret *secret)
     OPENSSL_cleanse(secret, sizeof(*secret));
 }
 
+/* "id.timestamp.body" in one piece.  NULL without memory. */
+static char *join(const struct outbox__signed *message, size_t *ret_size)
+{
+    size_t id_size = strlen(message->id);
+    size_t timestamp_size = strlen(message->timestamp);
+    size_t body_at = id_size + timestamp_size + 2;
+    char *joined;
+
+    if (message->size > SIZE_MAX - body_at)
+        return NULL;
+    *ret_size = body_at + message->size;
+    joined = malloc(*ret_size);
+    if (!joined)
+        return NULL;
+    memcpy(joined, message->id, id_size);
+    joined[id_size] = '.';
+    memcpy(joined + id_size + 1, message->timestamp, timestamp_size);
+    joined[body_at - 1] = '.';
+    if (message->size > 0)
+        memcpy(joined + body_at, message->body, message->size);
+    return joined;
+}
+
+/* HMAC() wants its input in one piece, but it is the only form of HMAC that is deprecated
+ * neither in OpenSSL 1.1.1 nor in 3 and takes a microsecond; by an EVP_PKEY it takes five. */
 bool outbox__sign(const struct outbox__signed *message, const struct outbox__secret *secret,
                   char ret_text[OUTBOX__SIGNATURE_TEXT])
 {
-    /* This form of HMAC takes its input in pieces, so that a large body is not copied,
-     * and is deprecated neither in OpenSSL 1.1.1 nor in 3. */
-    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_HMAC, NULL, secret->bytes, secret->size);
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    uint8_t digest[DIGEST_SIZE];
-    size_t size = sizeof(digest);
-    bool made;
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    unsigned int digest_size = 0;
+    size_t size = 0;
+    char *joined = join(message, &size);
+    bool made = joined && HMAC(EVP_sha256(), secret->bytes, (int)secret->size, (const unsigned char *)joined,
+                               size, digest, &digest_size);
 
-    made = key && context && EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key) == 1 &&
-           EVP_DigestSignUpdate(context, message->id, strlen(message->id)) == 1 &&
-           EVP_DigestSignUpdate(context, ".", 1) == 1 &&
-           EVP_DigestSignUpdate(context, message->timestamp, strlen(message->timestamp)) == 1 &&
-           EVP_DigestSignUpdate(context, ".", 1) == 1 &&
-           (message->size == 0 || EVP_DigestSignUpdate(context, message->body, message->size) == 1) &&
-           EVP_DigestSignFinal(context, digest, &size) == 1 && size == sizeof(digest);
-    EVP_MD_CTX_free(context);
-    EVP_PKEY_free(key);
-    if (!made)
+    free(joined);
+    if (!made || digest_size != DIGEST_SIZE)
         return false;
     memcpy(ret_text, "v1,", 3);
-    outbox__base64_encode(digest, sizeof(digest), ret_text + 3);
+    outbox__base64_encode(digest, DIGEST_SIZE, ret_text + 3);
     return true;
 }
 

@@ -43,8 +43,8 @@ static const char lanes_sql[] =
     "               n.bucket_high, " COUNT_MAX ") AS r) AS e) AS lag"
     " ORDER BY n.lane";
 
-/* The oldest transaction that has written events: its locks on the table tell, also
- * those of a prepared one, whose virtual transaction is -1/xid. */
+/* The oldest transaction that has written events: its locks on the table tell.  Those of
+ * a prepared one have no pid; the lock on its own xid, which it holds too, names it. */
 static const char writer_sql[] =
     "SELECT w.kind, w.who, w.application, w.state, w.since,"
     "       round(extract(epoch FROM clock_timestamp() - w.since)::numeric, 3) AS seconds FROM ("
@@ -55,9 +55,11 @@ static const char writer_sql[] =
     "       AND k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())"
     "    UNION ALL"
     "    SELECT 'prepared', x.gid, NULL, 'prepared', x.prepared"
-    "      FROM pg_locks k JOIN pg_prepared_xacts x ON k.virtualtransaction = '-1/' || x.transaction"
-    "     WHERE k.relation = 'outbox.event'::regclass AND k.mode = 'RowExclusiveLock' AND k.pid IS NULL"
-    "       AND x.database = current_database()) AS w"
+    "      FROM pg_locks k"
+    "      JOIN pg_locks t ON t.virtualtransaction = k.virtualtransaction AND t.pid IS NULL"
+    "       AND t.locktype = 'transactionid'"
+    "      JOIN pg_prepared_xacts x ON x.transaction = t.transactionid AND x.database = current_database()"
+    "     WHERE k.relation = 'outbox.event'::regclass AND k.mode = 'RowExclusiveLock' AND k.pid IS NULL) AS w"
     " ORDER BY w.since NULLS LAST LIMIT 1";
 
 static const char deliveries_sql[] =

@@ -93,7 +93,7 @@ static bool start(struct relay *relay, outbox_error **reterr)
         return false;
     }
     relay->kafka = make_kafka(relay->config, reterr);
-    if (!relay->kafka || !start_dispatcher(relay, reterr))
+    if (!relay->kafka)
         return false;
     relay->ticker = tick_thread_start(relay->config, relay->mailbox);
     lane.kafka = relay->kafka;
@@ -161,10 +161,25 @@ static void on_message(struct relay *relay, struct relay_message *message)
     lane_runner_answer(relay->lane, message);
 }
 
+/* A lane that runs has proven that this database is the one that publishes.  A restored
+ * or cloned one must not send the deliveries that it finds in itself, either. */
+static void allow_webhooks(struct relay *relay)
+{
+    outbox_error *err = NULL;
+
+    if (relay->dispatcher || start_dispatcher(relay, &err))
+        return;
+    log_error("cannot_start", LOG_TEXT("error", err ? outbox_error_message(err) : "unknown"));
+    outbox_error_free(err);
+    begin_stop(relay, RELAY_EXIT_FAILED);
+}
+
 static void look_at_lane(struct relay *relay)
 {
     enum lane_state state = lane_runner_state(relay->lane);
 
+    if (state == LANE_RUNNING && !relay->stopping)
+        allow_webhooks(relay);
     tick_thread_set_active(relay->ticker, state == LANE_RUNNING && !relay->stopping);
     if (state == LANE_HALTED && !relay->stopping) {
         enum lane_halt halt = lane_runner_halt(relay->lane);

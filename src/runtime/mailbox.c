@@ -52,10 +52,8 @@ struct message *mailbox_take(struct mailbox *mailbox, mono_us deadline)
     struct timespec until = {deadline / 1000000, deadline % 1000000 * 1000};
     struct message *message;
 
-    if (deadline < 0)
-        until = (struct timespec){0, 0};
     pthread_mutex_lock(&mailbox->lock);
-    while (!mailbox->first) {
+    while (!mailbox->first && deadline > 0) {
         if (pthread_cond_timedwait(&mailbox->filled, &mailbox->lock, &until) == ETIMEDOUT)
             break;
     }

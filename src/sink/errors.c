@@ -2,7 +2,8 @@
 
 const char *sink_result_name(enum sink_result result)
 {
-    static const char *const names[] = {"ok", "again", "timeout", "failed", "fenced", "topic_missing", "refused"};
+    static const char *const names[] = {"ok",     "again",         "timeout", "failed",
+                                        "fenced", "topic_missing", "refused"};
 
     return names[result];
 }

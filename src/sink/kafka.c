@@ -24,12 +24,8 @@ struct kafka {
 
 /* What the configuration may change. */
 static const struct kafka_property common_defaults[] = {
-    {"client.id", "outbox-relay"},
-    {"socket.nagle.disable", "true"},
-    {"socket.keepalive.enable", "true"},
-    {"reconnect.backoff.ms", "50"},
-    {"reconnect.backoff.max.ms", "1000"},
-    {"log.connection.close", "false"},
+    {"client.id", "outbox-relay"},  {"socket.nagle.disable", "true"},     {"socket.keepalive.enable", "true"},
+    {"reconnect.backoff.ms", "50"}, {"reconnect.backoff.max.ms", "1000"}, {"log.connection.close", "false"},
 };
 
 static const struct kafka_property producer_defaults[] = {
@@ -45,8 +41,9 @@ static const struct kafka_property producer_defaults[] = {
 
 static const struct kafka_property consumer_defaults[] = {
     /* The end of a partition is told by an answer to a fetch: so do not let it wait. */
-    {"fetch.wait.max.ms", "10"},
+    {"fetch.wait.max.ms", "2"},
     {"fetch.error.backoff.ms", "50"},
+    {"check.crcs", "true"},
 };
 
 /* What it may not. */
@@ -65,7 +62,6 @@ static const struct kafka_property consumer_required[] = {
     {"enable.auto.commit", "false"},
     {"enable.partition.eof", "true"},
     {"auto.offset.reset", "error"},
-    {"check.crcs", "true"},
     /* A follower may lag; the position must not. */
     {"client.rack", ""},
 };
@@ -186,8 +182,8 @@ const char *kafka_last_error(const struct kafka_client *client, char *room, size
 
 /* ---- configurations ---- */
 
-static int set_property(const struct kafka *kafka, rd_kafka_conf_t *conf, const struct kafka_property *property,
-                        outbox_error **reterr)
+static int set_property(const struct kafka *kafka, rd_kafka_conf_t *conf,
+                        const struct kafka_property *property, outbox_error **reterr)
 {
     char text[512], redacted[512];
 

@@ -149,10 +149,10 @@ static int unpack(json_t *root, struct marker *ret, outbox_error **reterr)
     memset(&marker, 0, sizeof(marker));
     if (json_unpack_ex(root, &error, JSON_STRICT,
                        "{s:I, s:s, s:s, s:I, s:I, s:{s:I, s:s}, s:{s:I, s:s}, s:I, s:b, s:I}", "version",
-                       &version, "system_identifier", &raw.system_identifier, "incarnation",
-                       &raw.incarnation, "map", &raw.map, "lane", &raw.lane, "from", "tick", &raw.from_tick,
-                       "nonce", &raw.from_nonce, "to", "tick", &raw.to_tick, "nonce", &raw.to_nonce, "seq",
-                       &raw.seq, "done", &raw.done, "published", &raw.published) != 0)
+                       &version, "system_identifier", &raw.system_identifier, "incarnation", &raw.incarnation,
+                       "map", &raw.map, "lane", &raw.lane, "from", "tick", &raw.from_tick, "nonce",
+                       &raw.from_nonce, "to", "tick", &raw.to_tick, "nonce", &raw.to_nonce, "seq", &raw.seq,
+                       "done", &raw.done, "published", &raw.published) != 0)
         return outbox__fail(reterr, OUTBOX_EINVAL, NULL, "the marker is malformed: %s", error.text);
     wrong = fill(&raw, &marker);
     if (wrong)

@@ -16,9 +16,9 @@
 #define RECORD_OVERHEAD 70
 
 enum producer_state {
-    PRODUCER_NEW,     /* not initialised */
-    PRODUCER_IDLE,    /* no transaction */
-    PRODUCER_OPEN,    /* records are in */
+    PRODUCER_NEW,  /* not initialised */
+    PRODUCER_IDLE, /* no transaction */
+    PRODUCER_OPEN, /* records are in */
     PRODUCER_COMMITTING,
     PRODUCER_BROKEN /* to be closed */
 };
@@ -90,7 +90,8 @@ static rd_kafka_resp_err_t on_response(rd_kafka_t *handle, int socket, const cha
 static rd_kafka_resp_err_t on_new(rd_kafka_t *handle, const rd_kafka_conf_t *conf, void *opaque, char *text,
                                   size_t size)
 {
-    rd_kafka_resp_err_t code = rd_kafka_interceptor_add_on_request_sent(handle, "taint", on_request_sent, opaque);
+    rd_kafka_resp_err_t code =
+        rd_kafka_interceptor_add_on_request_sent(handle, "taint", on_request_sent, opaque);
 
     (void)conf, (void)text, (void)size;
     return code ? code : rd_kafka_interceptor_add_on_response_received(handle, "taint", on_response, opaque);
@@ -103,7 +104,9 @@ static size_t read_message_max(const rd_kafka_conf_t *conf)
     char text[32];
     size_t size = sizeof(text);
 
-    return rd_kafka_conf_get(conf, "message.max.bytes", text, &size) == RD_KAFKA_CONF_OK ? strtoul(text, NULL, 10) : 0;
+    return rd_kafka_conf_get(conf, "message.max.bytes", text, &size) == RD_KAFKA_CONF_OK
+               ? strtoul(text, NULL, 10)
+               : 0;
 }
 
 static int open_handle(struct producer *producer, const char *transactional_id, outbox_error **reterr)
@@ -252,7 +255,8 @@ static enum sink_result fail_delivery(struct producer *producer, outbox_error **
     else if (result == SINK_TIMEOUT || result == SINK_OK)
         result = SINK_FAILED;
     producer->state = PRODUCER_BROKEN;
-    snprintf(what, sizeof(what), "%zu of %zu records were not accepted", producer->failed, producer->produced);
+    snprintf(what, sizeof(what), "%zu of %zu records were not accepted", producer->failed,
+             producer->produced);
     sink_report(reterr, result, &producer->client, what, rd_kafka_err2str(producer->failure));
     return result;
 }
@@ -261,16 +265,28 @@ static enum sink_result fail_delivery(struct producer *producer, outbox_error **
 
 enum sink_result producer_init(struct producer *producer, mono_us deadline, outbox_error **reterr)
 {
-    rd_kafka_error_t *error;
-    int left = clock_until_ms(deadline);
+    outbox_error *failure = NULL; /* of the last try */
+    enum sink_result result;
 
     if (producer->state != PRODUCER_NEW)
         return fail_state(producer, "init", reterr);
     FAULT("kafka_before_init");
-    error = rd_kafka_init_transactions(producer->handle, left > 0 ? left : 1);
-    rd_kafka_poll(producer->handle, 0);
-    if (error)
-        return fail_transaction(producer, "cannot initialise transactions", error, reterr);
+    do {
+        int left = clock_until_ms(deadline);
+        rd_kafka_error_t *error = rd_kafka_init_transactions(producer->handle, left > 0 ? left : 1);
+
+        rd_kafka_poll(producer->handle, error && left > 0 ? 5 : 0);
+        result =
+            error ? fail_transaction(producer, "cannot initialise transactions", error, &failure) : SINK_OK;
+    } while (result == SINK_AGAIN && clock_until_ms(deadline) > 0);
+    if (result != SINK_OK && reterr) {
+        outbox_error_free(*reterr);
+        *reterr = failure;
+        return result;
+    }
+    outbox_error_free(failure);
+    if (result != SINK_OK)
+        return result;
     FAULT("kafka_after_init");
     producer->state = PRODUCER_IDLE;
     producer->client.last_error[0] = '\0';
@@ -322,10 +338,11 @@ static enum sink_result check_size(struct producer *producer, const struct sink_
 
     if (size <= producer->message_max)
         return SINK_OK;
-    outbox__fail(reterr, OUTBOX_ELIMIT, "payload",
-                 "a record for topic \"%s\" has %zu bytes, over kafka.message.max.bytes = %zu; raise that and "
-                 "the topic's max.message.bytes",
-                 record->topic, size, producer->message_max);
+    outbox__fail(
+        reterr, OUTBOX_ELIMIT, "payload",
+        "a record for topic \"%s\" has %zu bytes, over kafka.message.max.bytes = %zu; raise that and "
+        "the topic's max.message.bytes",
+        record->topic, size, producer->message_max);
     return refuse(producer, index);
 }
 
@@ -394,12 +411,12 @@ static rd_kafka_resp_err_t produce(struct producer *producer, rd_kafka_topic_t *
     for (;;) {
         int left;
 
-        code = rd_kafka_producev(
-            producer->handle, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(record->partition),
-            RD_KAFKA_V_KEY((void *)(uintptr_t)record->key, record->key_size),
-            RD_KAFKA_V_VALUE((void *)(uintptr_t)record->payload, record->payload_size),
-            RD_KAFKA_V_TIMESTAMP(record->timestamp_ms), RD_KAFKA_V_MSGFLAGS(0),
-            RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+        code = rd_kafka_producev(producer->handle, RD_KAFKA_V_RKT(topic),
+                                 RD_KAFKA_V_PARTITION(record->partition),
+                                 RD_KAFKA_V_KEY((void *)(uintptr_t)record->key, record->key_size),
+                                 RD_KAFKA_V_VALUE((void *)(uintptr_t)record->payload, record->payload_size),
+                                 RD_KAFKA_V_TIMESTAMP(record->timestamp_ms), RD_KAFKA_V_MSGFLAGS(0),
+                                 RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
             break;
         left = clock_until_ms(deadline);
@@ -429,8 +446,8 @@ static void fault_half(struct producer *producer, size_t index, size_t count)
 #define fault_half(producer, index, count) ((void)0)
 #endif
 
-static enum sink_result fail_produce(struct producer *producer, const struct sink_record *record, size_t index,
-                                     rd_kafka_resp_err_t code, outbox_error **reterr)
+static enum sink_result fail_produce(struct producer *producer, const struct sink_record *record,
+                                     size_t index, rd_kafka_resp_err_t code, outbox_error **reterr)
 {
     enum sink_result result = sink_classify(code);
     char what[400];
@@ -450,8 +467,8 @@ static enum sink_result fail_produce(struct producer *producer, const struct sin
     return result;
 }
 
-static enum sink_result produce_all(struct producer *producer, const struct sink_record *records, size_t count,
-                                    mono_us deadline, outbox_error **reterr)
+static enum sink_result produce_all(struct producer *producer, const struct sink_record *records,
+                                    size_t count, mono_us deadline, outbox_error **reterr)
 {
     for (size_t i = 0; i < count; i++) {
         rd_kafka_topic_t *topic = topics_handle(producer->topics, records[i].topic);
@@ -466,8 +483,8 @@ static enum sink_result produce_all(struct producer *producer, const struct sink
     return SINK_OK;
 }
 
-static enum sink_result produce_marker(struct producer *producer, const struct marker *marker, mono_us deadline,
-                                       outbox_error **reterr)
+static enum sink_result produce_marker(struct producer *producer, const struct marker *marker,
+                                       mono_us deadline, outbox_error **reterr)
 {
     const struct sink_record record = {
         .topic = kafka_progress_topic(producer->client.kafka),

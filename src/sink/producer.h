@@ -24,10 +24,10 @@ struct sink_header {
 
 struct sink_record {
     const char *topic;
-    int partition;        /* -1: by the key, as the Java client does; without a key any */
-    const char *key;      /* NULL: none */
+    int partition;   /* -1: by the key, as the Java client does; without a key any */
+    const char *key; /* NULL: none */
     size_t key_size;
-    const char *payload;  /* NULL: a tombstone */
+    const char *payload; /* NULL: a tombstone */
     size_t payload_size;
     int64_t timestamp_ms; /* since 1970; 0: now */
     const struct sink_header *headers;
@@ -37,8 +37,7 @@ struct sink_record {
 struct producer;
 
 /* Does not wait for the cluster.  NULL on failure. */
-struct producer *producer_new(const struct kafka *kafka, const char *transactional_id,
-                              outbox_error **reterr);
+struct producer *producer_new(const struct kafka *kafka, const char *transactional_id, outbox_error **reterr);
 
 /* Fences every earlier producer of this transactional id and has the broker abort what
  * it left open.  SINK_AGAIN when the deadline passes: call again, it goes on.
@@ -46,8 +45,8 @@ struct producer *producer_new(const struct kafka *kafka, const char *transaction
 enum sink_result producer_init(struct producer *producer, mono_us deadline, outbox_error **reterr);
 
 /* Begins a transaction and puts these records and the marker, last, into it.  count may be 0.
- * The records' memory (not the array of them, nor the header arrays) must stay until
- * producer_commit says SINK_OK or producer_close says true.  The marker is copied.
+ * The payloads must stay where they are until producer_commit says SINK_OK or
+ * producer_close says true; everything else is copied.
  *
  * SINK_OK; SINK_TIMEOUT, SINK_TOPIC_MISSING, SINK_REFUSED: if producer_clean() nothing
  * was begun and the producer is as before, else as SINK_FAILED; SINK_FAILED, SINK_FENCED. */

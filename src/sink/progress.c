@@ -119,10 +119,8 @@ static const char *policy_of(const rd_kafka_event_t *event)
     const rd_kafka_ConfigEntry_t **entries;
     size_t count = 0;
 
-    resources =
-        rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(
-                                                      (rd_kafka_event_t *)(uintptr_t)event),
-                                                  &count);
+    resources = rd_kafka_DescribeConfigs_result_resources(
+        rd_kafka_event_DescribeConfigs_result((rd_kafka_event_t *)(uintptr_t)event), &count);
     if (count != 1 || rd_kafka_ConfigResource_error(resources[0]))
         return NULL;
     entries = rd_kafka_ConfigResource_configs(resources[0], &count);
@@ -167,10 +165,11 @@ static enum sink_result check_policy(struct progress *progress, mono_us deadline
         log_warning("progress_topic_unchecked", LOG_TEXT("topic", progress->topic),
                     LOG_TEXT("advice", "its cleanup.policy could not be read; it must be compact"));
     } else if (strcmp(policy, "compact") != 0) {
-        outbox__fail(reterr, OUTBOX_ESERVER, "topic",
-                     "the progress topic \"%s\" has cleanup.policy=%s, by which Kafka deletes positions; set it "
-                     "to compact",
-                     progress->topic, policy);
+        outbox__fail(
+            reterr, OUTBOX_ESERVER, "topic",
+            "the progress topic \"%s\" has cleanup.policy=%s, by which Kafka deletes positions; set it "
+            "to compact",
+            progress->topic, policy);
         result = SINK_REFUSED;
     }
     if (event)
@@ -178,7 +177,8 @@ static enum sink_result check_policy(struct progress *progress, mono_us deadline
     return result;
 }
 
-enum sink_result progress_ensure(struct progress *progress, int lanes, mono_us deadline, outbox_error **reterr)
+enum sink_result progress_ensure(struct progress *progress, int lanes, mono_us deadline,
+                                 outbox_error **reterr)
 {
     int partitions = 0;
     enum sink_result result = topics_query(progress->topics, progress->topic, deadline, &partitions, reterr);

@@ -25,10 +25,10 @@ enum sink_result progress_ensure(struct progress *progress, int lanes, mono_us d
                                  outbox_error **reterr);
 
 struct progress_answer {
-    bool found;           /* marker holds the last committed one of the lane */
+    bool found; /* marker holds the last committed one of the lane */
     struct marker marker;
-    bool foreign;         /* there is also a record of another incarnation; complete only if !found,
-                           * since then everything was read */
+    bool foreign; /* there is also a record of another incarnation; complete only if !found,
+                   * since then everything was read */
     uint8_t foreign_incarnation[16];
 };
 

@@ -415,10 +415,7 @@ void http_work(struct http *http, mono_us deadline)
 
     curl_multi_perform(http->multi, &running);
     finish_all_done(http);
-    if (curl_multi_poll(http->multi, NULL, 0, clock_until_ms(deadline), &ready) != CURLM_OK)
-        return;
-    curl_multi_perform(http->multi, &running);
-    finish_all_done(http);
+    curl_multi_poll(http->multi, NULL, 0, clock_until_ms(deadline), &ready);
 }
 
 void http_wake(struct http *http)

@@ -73,7 +73,8 @@ void http_free(struct http *http);
 
 /* The exchange comes back through the mailbox, in any case. */
 void http_begin(struct http *http, struct http_exchange *exchange);
-/* Works until something happens, http_wake() is called, or the deadline passes. */
+/* Does what can be done now, then waits until there is more to do, http_wake() is called,
+ * or the deadline passes. */
 void http_work(struct http *http, mono_us deadline);
 /* Ends work early.  Any thread. */
 void http_wake(struct http *http);

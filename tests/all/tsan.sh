@@ -11,7 +11,7 @@ dir=$OUTBOX_SRC/build/tsan
 export TSAN_OPTIONS="suppressions=$OUTBOX_SRC/tests/lib/tsan.supp"
 build_with "$dir" thread || bail "the sanitized build failed"
 unit_tests_on "$dir"
-for script in tests/integration/relay_basic.py tests/integration/webhook_dispatch.py; do
+for script in tests/integration/relay_basic.py tests/integration/webhook_dispatch; do
     script_on "$dir" "$script"
 done
 done_testing

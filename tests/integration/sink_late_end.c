@@ -81,7 +81,8 @@ static int64_t position(const struct kafka *kafka)
     struct progress *progress = progress_open(kafka, &error);
     struct progress_answer answer;
 
-    if (!progress || progress_read(progress, incarnation, 1, 0, clock_now() + PATIENCE, &answer, &error) != SINK_OK)
+    if (!progress ||
+        progress_read(progress, incarnation, 1, 0, clock_now() + PATIENCE, &answer, &error) != SINK_OK)
         die("position", outbox_error_message(error));
     progress_close(progress);
     return answer.found ? answer.marker.position.seq : -1;
@@ -89,7 +90,8 @@ static int64_t position(const struct kafka *kafka)
 
 static struct kafka *make_kafka(void)
 {
-    const struct kafka_property properties[] = {{"bootstrap.servers", bootstrap}, {"socket.timeout.ms", "1000"}};
+    const struct kafka_property properties[] = {{"bootstrap.servers", bootstrap},
+                                                {"socket.timeout.ms", "1000"}};
     const struct kafka_settings settings = {.properties = properties,
                                             .property_count = 2,
                                             .prefix = prefix,
@@ -148,10 +150,9 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
 
 static void produce(rd_kafka_t *handle, const char *text)
 {
-    rd_kafka_resp_err_t code =
-        rd_kafka_producev(handle, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
-                          RD_KAFKA_V_VALUE((void *)(uintptr_t)text, strlen(text)),
-                          RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+    rd_kafka_resp_err_t code = rd_kafka_producev(handle, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
+                                                 RD_KAFKA_V_VALUE((void *)(uintptr_t)text, strlen(text)),
+                                                 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
 
     if (code)
         die("produce", rd_kafka_err2str(code));

@@ -156,7 +156,7 @@ enum sink_result commit(struct producer *producer, outbox_error **reterr)
 }
 
 enum sink_result try_publish(struct producer *producer, const struct sink_record *records, size_t count,
-                                    int64_t seq, outbox_error **reterr)
+                             int64_t seq, outbox_error **reterr)
 {
     const struct marker marker = make_marker(1, seq);
 
@@ -171,7 +171,7 @@ void publish(struct producer *producer, const struct sink_record *records, size_
 }
 
 void publish_and_commit(struct producer *producer, const struct sink_record *records, size_t count,
-                               int64_t seq)
+                        int64_t seq)
 {
     outbox_error *error = NULL;
     enum sink_result result;
@@ -253,7 +253,6 @@ json_t *await_committed(const char *topic, size_t count)
     return records;
 }
 
-
 const char *text_of(const json_t *record, const char *member)
 {
     return json_string_value(json_object_get(record, member));
@@ -279,7 +278,7 @@ struct progress_answer read_progress(struct kafka *kafka, int incarnation)
 }
 
 void make_topic(const struct world *world, const char *name, int partitions, const char *property,
-                       const char *value)
+                const char *value)
 {
     const struct kafka_property config = {property, value};
     const struct topic_wish wish = {.name = name,

@@ -48,7 +48,8 @@ enum sink_result try_publish(struct producer *producer, const struct sink_record
                              int64_t seq, outbox_error **reterr);
 void publish(struct producer *producer, const struct sink_record *records, size_t count, int64_t seq);
 enum sink_result commit(struct producer *producer, outbox_error **reterr);
-void publish_and_commit(struct producer *producer, const struct sink_record *records, size_t count, int64_t seq);
+void publish_and_commit(struct producer *producer, const struct sink_record *records, size_t count,
+                        int64_t seq);
 
 /* What topic-dump says, one object per record. */
 json_t *dump(const char *isolation, const char *topic);

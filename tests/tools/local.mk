@@ -21,7 +21,6 @@ tests_integration_sink_late_end_SOURCES = tests/integration/sink_late_end.c
 tests_integration_sink_late_end_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
 tests_integration_sink_late_end_LDADD = libsink.la libcore.la libruntime.la libbase.la \
     $(RDKAFKA_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS)
-dist_noinst_SCRIPTS += tests/integration/sink_real_broker tests/integration/sink_late_end
 
 
 # A dispatcher alone, for tests/integration/webhook_dispatch.

@@ -4,8 +4,9 @@
  *
  * Prints the bootstrap servers on one line, then runs until SIGTERM or SIGINT, or until
  * its standard input ends if that is a pipe.  It speaks the protocol but knows neither
- * isolation nor fencing: nothing about transactions can be proven on it.  It cannot
- * create topics on request, so they are named here. */
+ * isolation nor fencing: nothing about transactions can be proven on it.  A partition
+ * keeps its last 5 MB.  It cannot be asked to create a topic, but makes one with four
+ * partitions whenever it is asked about one; --topic is for other numbers. */
 #include <getopt.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>

@@ -1,7 +1,8 @@
 /* topic-dump: prints what is in topics, as a consumer with the given isolation sees it.
  *
  *   topic-dump --bootstrap HOST:PORT [--isolation read_committed|read_uncommitted]
- *              [--header NAME] [--json] [--timeout SECONDS] TOPIC...|--all-except PREFIX
+ *              [--header NAME] [--json] [--timeout SECONDS] [--set PROPERTY=VALUE]...
+ *              TOPIC...|--all-except PREFIX
  *
  * From the beginning to where each partition ended at the start.  Per record: topic,
  * partition, offset, key and the header (default outbox-id), between tabs; or with
@@ -70,9 +71,19 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
         die("%s", text);
 }
 
-static rd_kafka_t *connect_to(const char *bootstrap, const char *isolation)
+/* "property=value", of librdkafka. */
+static void set_pair(rd_kafka_conf_t *conf, char *pair)
 {
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    char *equals = strchr(pair, '=');
+
+    if (!equals)
+        die("--set %s: no value", pair);
+    *equals = '\0';
+    set(conf, pair, equals + 1);
+}
+
+static rd_kafka_t *connect_to(rd_kafka_conf_t *conf, const char *bootstrap, const char *isolation)
+{
     rd_kafka_t *handle;
     char text[256];
 
@@ -81,7 +92,6 @@ static rd_kafka_t *connect_to(const char *bootstrap, const char *isolation)
     set(conf, "enable.partition.eof", "true");
     set(conf, "auto.offset.reset", "error");
     set(conf, "enable.auto.commit", "false");
-    set(conf, "check.crcs", "true");
     set(conf, "fetch.wait.max.ms", "10");
     set(conf, "fetch.error.backoff.ms", "50");
     set(conf, "queued.max.messages.kbytes", "16384");
@@ -232,12 +242,12 @@ static json_t *json_headers(const rd_kafka_headers_t *headers)
 
 static void print_json(const rd_kafka_message_t *message, const rd_kafka_headers_t *headers)
 {
-    json_t *object = json_pack("{s:s, s:i, s:I, s:I, s:o, s:o, s:o}", "topic",
-                               rd_kafka_topic_name(message->rkt), "partition", (int)message->partition,
-                               "offset", (json_int_t)message->offset, "timestamp",
-                               (json_int_t)rd_kafka_message_timestamp(message, NULL), "key",
-                               json_bytes(message->key, message->key_len), "headers", json_headers(headers),
-                               "payload", json_bytes(message->payload, message->len));
+    json_t *object =
+        json_pack("{s:s, s:i, s:I, s:I, s:o, s:o, s:o}", "topic", rd_kafka_topic_name(message->rkt),
+                  "partition", (int)message->partition, "offset", (json_int_t)message->offset, "timestamp",
+                  (json_int_t)rd_kafka_message_timestamp(message, NULL), "key",
+                  json_bytes(message->key, message->key_len), "headers", json_headers(headers), "payload",
+                  json_bytes(message->payload, message->len));
 
     if (!object || json_dumpf(object, stdout, JSON_COMPACT) != 0)
         die("cannot print a record");
@@ -283,8 +293,7 @@ static void take(struct dump *dump, const rd_kafka_message_t *message)
 
     if (message->err && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         if (message->err == RD_KAFKA_RESP_ERR__TRANSPORT ||
-            message->err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
-            message->err == RD_KAFKA_RESP_ERR__RESOLVE)
+            message->err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || message->err == RD_KAFKA_RESP_ERR__RESOLVE)
             return; /* these mend, or the deadline passes */
         die("%s", rd_kafka_message_errstr(message));
     }
@@ -328,7 +337,7 @@ static void read_all(struct dump *dump)
 static _Noreturn void usage(void)
 {
     fputs("usage: topic-dump --bootstrap HOST:PORT [--isolation LEVEL] [--header NAME] [--json]\n"
-          "                  [--timeout SECONDS] TOPIC...|--all-except PREFIX\n",
+          "                  [--timeout SECONDS] [--set PROPERTY=VALUE]... TOPIC...|--all-except PREFIX\n",
           stderr);
     exit(2);
 }
@@ -349,11 +358,13 @@ int main(int argc, char **argv)
         {"bootstrap", required_argument, NULL, 'b'}, {"isolation", required_argument, NULL, 'i'},
         {"header", required_argument, NULL, 'h'},    {"json", no_argument, NULL, 'j'},
         {"timeout", required_argument, NULL, 't'},   {"all-except", required_argument, NULL, 'a'},
-        {NULL, 0, NULL, 0}};
+        {"set", required_argument, NULL, 's'},       {NULL, 0, NULL, 0}};
     struct dump dump = {.header = "outbox-id", .deadline = clock_now() + SECONDS(60)};
     const char *bootstrap = NULL, *isolation = "read_committed", *except = NULL;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
     int option;
 
+    set(conf, "check.crcs", "true");
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
         case 'b':
@@ -374,13 +385,16 @@ int main(int argc, char **argv)
         case 'a':
             except = optarg;
             break;
+        case 's':
+            set_pair(conf, optarg);
+            break;
         default:
             usage();
         }
     }
     if (!bootstrap || (!except) == (optind == argc))
         usage();
-    dump.handle = connect_to(bootstrap, isolation);
+    dump.handle = connect_to(conf, bootstrap, isolation);
     add_topics(&dump, argv + optind, (size_t)(argc - optind), except);
     read_all(&dump);
     if (fflush(stdout) != 0 || ferror(stdout))

@@ -70,7 +70,7 @@ typedef int setter(outbox_event *, const char *);
 static void set_repeated(setter *set, const char *unit, size_t count)
 {
     size_t size = strlen(unit);
-    char *text = malloc(size * count + 1);
+    char *text = calloc(count + 1, size + 1);
 
     assert_non_null(text);
     for (size_t i = 0; i < count; i++)

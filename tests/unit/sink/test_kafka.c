@@ -118,9 +118,8 @@ static void mistakes_are_refused_by_name(void **state)
 
 static void secrets_do_not_appear_in_errors(void **state)
 {
-    const struct kafka_property properties[] = {{"bootstrap.servers", "a:1"},
-                                                {"sasl.password", "hunter2"},
-                                                {"compression.codec", "hunter2"}};
+    const struct kafka_property properties[] = {
+        {"bootstrap.servers", "a:1"}, {"sasl.password", "hunter2"}, {"compression.codec", "hunter2"}};
     outbox_error *error = NULL;
 
     (void)state;
@@ -210,9 +209,17 @@ static void unfit_versions_are_refused(void **state)
     static const struct {
         int version;
         int wanted;
-    } cases[] = {{0x010902ff, OUTBOX_ESTATE}, {0x020001ff, OUTBOX_ESTATE}, {0x020002ff, 1}, {0x020403ff, 1},
-                 {0x020500ff, OUTBOX_ESTATE}, {0x020503ff, 1},             {0x020600ff, 0}, {0x020901ff, 0},
-                 {0x020a00ff, OUTBOX_ESTATE}, {0x020a01ff, 0},             {0x020f00ff, 0}};
+    } cases[] = {{0x010902ff, OUTBOX_ESTATE},
+                 {0x020001ff, OUTBOX_ESTATE},
+                 {0x020002ff, 1},
+                 {0x020403ff, 1},
+                 {0x020500ff, OUTBOX_ESTATE},
+                 {0x020503ff, 1},
+                 {0x020600ff, 0},
+                 {0x020901ff, 0},
+                 {0x020a00ff, OUTBOX_ESTATE},
+                 {0x020a01ff, 0},
+                 {0x020f00ff, 0}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)

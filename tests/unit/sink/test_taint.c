@@ -17,11 +17,17 @@ struct step {
     int result;
 };
 
-#define SENT(key) {(key), true, 0}
-#define ENDED(key, result) {(key), false, (result)}
+#define SENT(key)                                                                                            \
+    {                                                                                                        \
+        (key), true, 0                                                                                       \
+    }
+#define ENDED(key, result)                                                                                   \
+    {                                                                                                        \
+        (key), false, (result)                                                                               \
+    }
 #define CHECK(tainted, ...)                                                                                  \
-    check((const struct step[]){__VA_ARGS__}, sizeof((const struct step[]){__VA_ARGS__}) / sizeof(struct step), \
-          tainted)
+    check((const struct step[]){__VA_ARGS__},                                                                \
+          sizeof((const struct step[]){__VA_ARGS__}) / sizeof(struct step), tainted)
 
 static void check(const struct step *steps, size_t count, bool tainted)
 {
