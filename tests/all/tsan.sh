@@ -10,8 +10,10 @@ set -eu -o pipefail
 dir=$OUTBOX_SRC/build/tsan
 export TSAN_OPTIONS="suppressions=$OUTBOX_SRC/tests/lib/tsan.supp"
 build_with "$dir" thread || bail "the sanitized build failed"
+gcc -shared -fPIC -O1 -o "$dir/threads.so" "$OUTBOX_SRC/tests/lib/tsan_threads.c" || bail "no thread library"
+export LD_PRELOAD=$dir/threads.so
 unit_tests_on "$dir"
-for script in tests/integration/relay_basic.py tests/integration/webhook_dispatch.py; do
+for script in tests/integration/relay_basic.py tests/integration/webhook_dispatch; do
     script_on "$dir" "$script"
 done
 done_testing

@@ -38,7 +38,7 @@ script_on() { # DIR SCRIPT
         TSAN_OPTIONS="log_path=$reports/tsan:${TSAN_OPTIONS:-}" \
         OUTBOX_BUILD=$dir "$OUTBOX_SRC/$script" >"$reports.log" 2>&1 || status=$?
     if grep -q '^not ok' "$reports.log" || [ "$status" -ne 0 ]; then
-        grep -A 20 '^not ok' "$reports.log" | sed 's/^/# /'
+        { grep -A 20 '^not ok' "$reports.log" || tail -n 40 "$reports.log"; } | sed 's/^/# /'
         status=1
     fi
     if [ -n "$(ls -A "$reports")" ]; then
