@@ -20,7 +20,6 @@
 #define REFRESH_INTERVAL SECONDS(1)
 #define REFRESH_AFTER_WAKE MILLISECONDS(200)
 #define RECOVER_INTERVAL SECONDS(5)
-#define LINGER MILLISECONDS(2)
 #define BACKOFF_FIRST MILLISECONDS(100)
 #define BACKOFF_LAST SECONDS(5)
 #define FAILURES_LOGGED 20 /* lines a second */
@@ -120,22 +119,13 @@ static void take_message(struct dispatcher *d, struct message *message)
         d->refresh_at = d->refreshed_at + REFRESH_AFTER_WAKE;
 }
 
-/* Results are worth waiting for: a batch costs PostgreSQL little more than a single one. */
-static bool may_linger(const struct dispatcher *d)
-{
-    size_t under_way = d->task_count - d->finished_count;
-
-    return d->finished_count > 0 && d->finished_count < under_way && d->finished_count < STORE_BATCH;
-}
-
 static void take_messages(struct dispatcher *d, mono_us until)
 {
     struct message *message = mailbox_take(d->inbox, until);
-    mono_us linger_until = clock_now() + LINGER;
 
     while (message) {
         take_message(d, message);
-        message = mailbox_take(d->inbox, may_linger(d) ? linger_until : 0);
+        message = mailbox_take(d->inbox, 0);
     }
 }
 

@@ -58,6 +58,7 @@ static void init_curl(void)
 /* ---- What libcurl asks of us ---- */
 
 static const char too_late[] = "held back: too much time has passed since it was claimed";
+static const char after_end[] = "held back: its time was over before a byte was sent";
 
 /* The moment of truth: libcurl is about to dial this address. */
 static curl_socket_t open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
@@ -86,8 +87,9 @@ static int before_request(void *argument, char *address, char *local_address, in
     (void)local_port;
     snprintf(call->exchange->evidence.address, sizeof(call->exchange->evidence.address), "%s", address);
     FAULT("webhook_before_send");
-    if (clock_now() > call->exchange->send_before)
-        call->held = too_late;
+    /* libcurl saw to that, unless the process stood still for a while. */
+    if (clock_now() > call->started + call->exchange->timeout)
+        call->held = after_end;
     return call->held ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
@@ -258,6 +260,7 @@ void http_evidence_clear(struct http_evidence *evidence)
 static void return_unsent(struct http *http, struct http_exchange *exchange, const char *why)
 {
     exchange->evidence.held_back = true;
+    exchange->evidence.retry_after_us = SECONDS(1);
     snprintf(exchange->evidence.error, sizeof(exchange->evidence.error), "%s", why);
     mailbox_put(http->done, &exchange->message);
 }
@@ -267,7 +270,7 @@ void http_begin(struct http *http, struct http_exchange *exchange)
     struct call *call = http->idle;
 
     http_evidence_clear(&exchange->evidence);
-    if (clock_now() > exchange->send_before) {
+    if (clock_now() > exchange->begin_before) {
         return_unsent(http, exchange, too_late);
         return;
     }

@@ -32,7 +32,7 @@ struct http_settings {
 /* Microseconds since the start; -1: did not happen. */
 struct http_evidence {
     struct delivery_evidence reached;
-    bool held_back;     /* not even tried: send_before had passed, or it was abandoned in time */
+    bool held_back;     /* by us, before a byte was sent: it was too late, or abandoned */
     int64_t started_at; /* microseconds since 1970 */
     int64_t resolved_us;
     int64_t connected_us;
@@ -40,7 +40,7 @@ struct http_evidence {
     int64_t first_byte_us;
     int64_t total_us;
     int64_t sent_bytes;     /* at least this many were handed to the socket */
-    int64_t retry_after_us; /* -1: the answer has none */
+    int64_t retry_after_us; /* what the answer asks for, or we, if held back; -1: nothing */
     char address[ADDRESS_TEXT];
     char error[256]; /* "" if there was an answer */
     char response[HTTP_RESPONSE_KEPT];
@@ -55,8 +55,8 @@ struct http_exchange {
     const struct curl_slist *headers;
     const void *body;
     size_t body_size;
-    mono_us timeout;     /* of the whole exchange */
-    mono_us send_before; /* after this moment no byte is sent */
+    mono_us timeout;      /* of the whole exchange */
+    mono_us begin_before; /* after this moment it is not begun any more */
     bool fresh; /* a connection of its own: libcurl repeats a request by itself when a reused one dies */
     struct http_evidence evidence;
 };

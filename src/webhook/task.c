@@ -57,7 +57,7 @@ struct task *task_new(const struct claim *claim, struct endpoint *endpoint, mono
     task->age_us = claim->age_us;
     task->claimed_at = clock_now();
     /* The other half of the margin is for recording the result. */
-    task->exchange.send_before = task->claimed_at + lease_margin / 2;
+    task->exchange.begin_before = task->claimed_at + lease_margin / 2;
     if (!claim->present) {
         give_up(task, "the event is gone: its partition was removed");
     } else if (!make_request(task, claim)) {

@@ -35,14 +35,22 @@ class Request:
 
 # ---- steps: functions of (receiver, socket, request); true: the connection goes on ----
 
-def status(code, headers=None, body=b"", chunk=None):
+def status(code, headers=None, body=b""):
     def step(_, sock, __):
         lines = [f"HTTP/1.1 {code} Scripted", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        sock.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
-        for begin in range(0, len(body), chunk or len(body) or 1):
-            sock.sendall(body[begin:begin + (chunk or len(body))])
+        sock.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         return True
+    return step
+
+
+def endless():
+    """A body without end, until the other side hangs up."""
+    def step(receiver, sock, _):
+        sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not receiver.released.is_set():
+            sock.sendall(b"400\r\n" + b"x" * 1024 + b"\r\n")
+        return False
     return step
 
 
