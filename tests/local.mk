@@ -7,7 +7,7 @@ dist-hook:
 	@to=`cd '$(distdir)' && pwd` && cd '$(srcdir)' && \
 	for file in `find dev tests/[a-z]* -name __pycache__ -prune -o -type f -print`; do \
 	    case $$file in \
-	    *.py|*.sh|*.sql|*.supp|*.txt|*.xml|*.properties|*.sha256|*.md) ;; \
+	    *.[ch]|*.py|*.sh|*.sql|*.supp|*.txt|*.xml|*.properties|*.sha256|*.md) ;; \
 	    *.*) continue ;; \
 	    *) test "`head -c 2 $$file`" = '#!' || continue ;; \
 	    esac; \
