@@ -41,7 +41,7 @@ POINTS = {
     "webhook_after_record": 3,
 }
 # Small, so that there are several Kafka transactions in a batch.
-OPTIONS = {"batch_events": "20", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
+OPTIONS = {"batch_events": "5", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
 
 
 class Failure(Exception):
