@@ -37,6 +37,7 @@ struct lane {
     bool batch_open;        /* there may be more of the cursor's batch */
     struct tick_id latest;  /* newest tick, 0: none yet */
     bool wanted_tick;
+    bool missed_tick;       /* one came while a page was under way: there is news */
     struct page ready;      /* read, not begun */
     struct page publishing; /* begun, not committed */
     bool committing;
@@ -277,6 +278,7 @@ static void begin_running(struct lane *lane)
     lane->batch_open = !lane->confirmed.done;
     lane->latest = (struct tick_id){0};
     lane->wanted_tick = false;
+    lane->missed_tick = false;
     lane->committing = false;
     lane->marked_at = lane->now;
     lane->acknowledge_at = lane->now + lane->settings.acknowledge_interval;
@@ -308,6 +310,16 @@ static void on_lease_checked(struct lane *lane, const struct lane_event *event)
 static bool unacknowledged(const struct lane *lane)
 {
     return position_compare(&lane->acked, &lane->confirmed) != POSITION_SAME;
+}
+
+/* While a page is under way a tick would only grow old: a fresh one is asked for then. */
+static void on_tick(struct lane *lane, const struct lane_event *event)
+{
+    lane->wanted_tick = false;
+    if (lane->publishing.id != 0)
+        lane->missed_tick = true;
+    else if (event->tick.id > lane->latest.id)
+        lane->latest = event->tick;
 }
 
 static void on_page(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
@@ -473,9 +485,7 @@ static void on_event(struct lane *lane, const struct lane_event *event, struct l
     case LANE_EVENT_TIMER:
         return;
     case LANE_EVENT_TICK:
-        if (event->tick.id > lane->latest.id)
-            lane->latest = event->tick;
-        lane->wanted_tick = false;
+        on_tick(lane, event);
         return;
     case LANE_EVENT_ACQUIRED:
     case LANE_EVENT_NOT_ACQUIRED:
@@ -568,6 +578,9 @@ static void drive_db(struct lane *lane, struct lane_actions *actions)
     }
     if (lane->stopping || lane->ready.id != 0)
         return;
+    /* A backlog is read ahead; else what comes meanwhile is taken all at once afterwards. */
+    if (!lane->batch_open && lane->publishing.id != 0)
+        return;
     if (!lane->batch_open && lane->latest.id > lane->cursor.to.id) {
         lane->cursor = (struct position){.from = lane->cursor.to, .to = lane->latest};
         lane->batch_open = true;
@@ -579,7 +592,8 @@ static void drive_db(struct lane *lane, struct lane_actions *actions)
     } else if (!lane->wanted_tick) {
         lane->wanted_tick = true;
         /* At first any tick will do: the newest may be from before our time. */
-        act(lane, actions, LANE_DO_WANT_TICK)->force = lane->latest.id == 0;
+        act(lane, actions, LANE_DO_WANT_TICK)->force = lane->latest.id == 0 || lane->missed_tick;
+        lane->missed_tick = false;
     }
 }
 
