@@ -53,7 +53,9 @@ void lane_kafka_end(void *context)
 {
     struct lane_kafka *lane = context;
 
-    producer_close(lane->producer, clock_now() + CLOSE_TIMEOUT);
+    /* The lane has closed it, or the process is about to exit: pages are not freed then. */
+    if (!producer_close(lane->producer, clock_now() + CLOSE_TIMEOUT))
+        log_error("producer_stuck", LOG_NUMBER("lane", lane->lane));
     progress_close(lane->progress);
     lane->producer = NULL;
     lane->progress = NULL;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "relay/lane_runner.h"
@@ -72,7 +73,7 @@ static bool start_dispatcher(struct relay *relay, outbox_error **reterr)
         .insecure = config->insecure,
         .max_in_flight = config->webhook_max_in_flight,
         .lease_margin = SECONDS(10),
-        .poll_interval = SECONDS(1),
+        .poll_interval = SECONDS(2),
         .connect_timeout = config->connect_timeout,
     };
 
@@ -80,6 +81,19 @@ static bool start_dispatcher(struct relay *relay, outbox_error **reterr)
         return true;
     relay->dispatcher = dispatcher_start(&settings, reterr);
     return relay->dispatcher != NULL;
+}
+
+/* Each webhook on its way needs a descriptor, and the usual soft limit is there for
+ * programs that use select(2). */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warning("descriptor_limit", LOG_NUMBER("limit", limit.rlim_cur));
 }
 
 static bool start(struct relay *relay, outbox_error **reterr)
@@ -244,6 +258,7 @@ enum relay_exit relay_run(const struct relay_config *config)
 #ifdef OUTBOX_FAULT_POINTS
     log_warning("fault_points", LOG_TEXT("note", "this build can be told to kill itself; never use it in production"));
 #endif
+    raise_descriptor_limit();
     if (!start(&relay, &err)) {
         log_error("cannot_start", LOG_TEXT("error", err ? outbox_error_message(err) : "unknown"));
         outbox_error_free(err);
