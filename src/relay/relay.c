@@ -136,7 +136,8 @@ static void begin_stop(struct relay *relay, enum relay_exit result)
         return;
     relay->stopping = true;
     relay->result = result;
-    relay->stop_deadline = clock_now() + relay->config->shutdown_timeout;
+    /* The rest of the time is for the exit itself. */
+    relay->stop_deadline = clock_now() + relay->config->shutdown_timeout * 9 / 10;
     if (relay->dispatcher)
         relay->dispatcher_stopping =
             pthread_create(&relay->dispatcher_stopper, NULL, stop_dispatcher, relay) == 0;
