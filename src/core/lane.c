@@ -273,7 +273,6 @@ static void on_marker(struct lane *lane, const struct lane_event *event)
 static void begin_running(struct lane *lane)
 {
     lane->state = LANE_RUNNING;
-    lane->failures = 0;
     lane->cursor = lane->confirmed;
     lane->batch_open = !lane->confirmed.done;
     lane->latest = (struct tick_id){0};
@@ -334,8 +333,11 @@ static void on_page(struct lane *lane, const struct lane_event *event, struct la
         page.position.done = event->found;
         lane->ready = page;
     }
-    if (event->found)
+    if (event->found) {
         lane->batch_open = false;
+        if (event->count == 0)
+            lane->failures = 0; /* all that there is has been read */
+    }
 }
 
 static void on_committed(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
@@ -372,7 +374,7 @@ static void on_acknowledged(struct lane *lane, const struct lane_event *event)
 
 static void on_renewed(struct lane *lane, const struct lane_event *event)
 {
-    if (event->epoch != lane->epoch)
+    if (event->epoch != lane->epoch || !lane->holding)
         return; /* about an earlier tenure */
     if (!event->found) {
         lose_lease(lane);
@@ -751,7 +753,8 @@ int64_t lane_next_timer(const struct lane *lane)
     if (lane->state == LANE_RUNNING) {
         if (unacknowledged(lane) && !lane->db_busy)
             earlier(&timer, lane->acknowledge_at);
-        if (!lane->kafka_busy && !lane->batch_open && lane->cursor.to.id > lane->confirmed.to.id)
+        if (!lane->kafka_busy && !lane->stopping && lease_allows(lane) && !lane->batch_open &&
+            lane->cursor.to.id > lane->confirmed.to.id)
             earlier(&timer, lane->marked_at + lane->settings.marker_interval);
     }
     return timer;

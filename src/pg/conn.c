@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,15 +142,26 @@ static int flush(struct pg *pg, mono_us deadline, outbox_error **reterr)
     return OUTBOX_OK;
 }
 
-/* Tells the server to stop; what it has done so far is unknown. */
+static void *cancel_main(void *request)
+{
+    char message[256];
+
+    PQcancel(request, message, sizeof(message));
+    PQfreeCancel(request);
+    return NULL;
+}
+
+/* Tells the server to stop; what it has done so far is unknown.  PQcancel knows no
+ * deadline, and a server that answers nothing would hold it for ever: it gets a thread. */
 static void cancel(struct pg *pg)
 {
     PGcancel *request = PQgetCancel(pg->raw);
-    char message[256];
+    pthread_t thread;
 
-    if (request)
-        PQcancel(request, message, sizeof(message));
-    PQfreeCancel(request);
+    if (request && pthread_create(&thread, NULL, cancel_main, request) == 0)
+        pthread_detach(thread);
+    else
+        PQfreeCancel(request);
 }
 
 static int next_result(struct pg *pg, mono_us deadline, PGresult **ret_result, outbox_error **reterr)

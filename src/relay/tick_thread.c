@@ -30,6 +30,7 @@ struct tick_thread {
     /* of the thread itself */
     struct pg *pg;
     struct ticker ticker;
+    int64_t last_tick; /* reported */
     mono_us reconnect_pause;
 };
 
@@ -92,6 +93,13 @@ static int prepare_bell(struct tick_thread *thread, outbox_error **reterr)
     if (status < 0)
         return status;
     status = bell_end_holder(thread->pg, statement_deadline(thread), &ended, reterr);
+    if (status == OUTBOX_ESERVER) { /* another role's: then the bell is refused, and we poll */
+        log_warning("former_ticker_stays",
+                    LOG_TEXT("error", reterr && *reterr ? outbox_error_message(*reterr) : "unknown"));
+        outbox_error_free(*reterr);
+        *reterr = NULL;
+        return OUTBOX_OK;
+    }
     if (status == OUTBOX_OK && ended != 0)
         log_warning("former_ticker_ended", LOG_NUMBER("pid", ended));
     return status;
@@ -121,11 +129,12 @@ static int take(struct tick_thread *thread, bool forced, enum ticker_event *ret,
     int status;
 
     FAULT("tick_before");
-    status = tick_take(thread->pg, forced, statement_deadline(thread), &made, &tick, reterr);
+    status = tick_take(thread->pg, forced, thread->last_tick, statement_deadline(thread), &made, &tick, reterr);
     if (status < 0)
         return status;
     if (made) {
         FAULT("tick_after");
+        thread->last_tick = tick.id;
         report(thread, RELAY_LANE_EVENT, &tick);
     }
     *ret = made ? TICKER_TICKED : TICKER_NOTHING_NEW;
@@ -238,11 +247,10 @@ static void *tick_main(void *argument)
             pause_for(thread, SECONDS(3600));
             continue;
         }
-        if (connect(thread, &err) < 0 || tick_on(thread, &err) < 0) {
-            /* What the lane waits for may be lost with the connection: tick anyhow. */
-            thread->ticker.forced = true;
+        /* What the lane waits for may be lost with the last connection: tick anyhow. */
+        thread->ticker.forced = true;
+        if (connect(thread, &err) < 0 || tick_on(thread, &err) < 0)
             back_off(thread, err);
-        }
         disconnect(thread);
         outbox_error_free(err);
     }
@@ -299,7 +307,12 @@ bool tick_thread_stop(struct tick_thread *thread, mono_us deadline)
     atomic_store(&thread->quit, true);
     wakeup_send(thread->wake_fd);
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += left / 1000 + 1;
+    until.tv_sec += left / 1000;
+    until.tv_nsec += (long)(left % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
     if (pthread_timedjoin_np(thread->thread, NULL, &until) != 0)
         return false;
     close(thread->wake_fd);

@@ -5,7 +5,10 @@
 
 #include "base/uuid.h"
 
-static const char sql_tick[] = "SELECT t.id, t.nonce FROM outbox.tick($1) AS t";
+/* A tick that somebody else made is news as well: nobody told our lane of it. */
+static const char sql_tick[] =
+    "SELECT t.id, t.nonce FROM outbox.tick($1::boolean AND NOT EXISTS"
+    " (SELECT FROM outbox.tick AS o WHERE o.id > $2::bigint)) AS t";
 
 static const char sql_load[] =
     "SELECT t.last_seq, t.snapshot, ARRAY(SELECT pg_catalog.pg_snapshot_xip(t.snapshot)),"
@@ -30,8 +33,8 @@ void tick_clear(struct tick *tick)
     *tick = (struct tick){0};
 }
 
-int tick_take(struct pg *pg, bool forced, mono_us deadline, bool *ret_made, struct tick_id *ret_id,
-              outbox_error **reterr)
+int tick_take(struct pg *pg, bool forced, int64_t last, mono_us deadline, bool *ret_made,
+              struct tick_id *ret_id, outbox_error **reterr)
 {
     struct pg_args args = PG_ARGS_INIT;
     struct outbox__uuid nonce;
@@ -39,6 +42,7 @@ int tick_take(struct pg *pg, bool forced, mono_us deadline, bool *ret_made, stru
     int status;
 
     pg_arg_bool(&args, !forced);
+    pg_arg_int(&args, last);
     pg_take_warning(pg);
     status = pg_exec(pg, sql_tick, &args, 0, deadline, &result, reterr);
     if (status < 0)

@@ -323,6 +323,58 @@ static void a_lost_lease_ends_the_transaction_uncommitted(void **state)
     expect_only(LANE_DO_CLOSE_PRODUCER);
 }
 
+static void a_late_answer_about_a_former_lease_ends_nothing(void **state)
+{
+    (void)state;
+    run_and_publish();
+    now += 1000000;
+    TELL(.kind = LANE_EVENT_TIMER);
+    expect(LANE_DO_RENEW);
+    TELL(.kind = LANE_EVENT_KAFKA_FAILED);
+    TELL(.kind = LANE_EVENT_PRODUCER_CLOSED);
+    now = lane_next_timer(lane);
+    TELL(.kind = LANE_EVENT_TIMER);
+    expect(LANE_DO_ACQUIRE);
+    /* The server has raised the epoch already; we have not heard of it yet. */
+    TELL(.kind = LANE_EVENT_RENEWED, .found = false, .epoch = 3);
+    assert_int_equal(lane_state(lane), LANE_ACQUIRING);
+    TELL(.kind = LANE_EVENT_ACQUIRED, .epoch = 4, .lease_until = now + LEASE, .position = at(1, 2, 10, true),
+         .started = true, .system_matches = true);
+    expect(LANE_DO_READ_MARKER);
+}
+
+/* A failure that comes back after each takeover must not be tried ever as fast. */
+static void backs_off_further_when_each_read_fails(void **state)
+{
+    int64_t first;
+    int64_t pause;
+
+    (void)state;
+    run();
+    TELL(.kind = LANE_EVENT_TICK, .tick = at(3, 3, 0, false).from);
+    TELL(.kind = LANE_EVENT_DB_FAILED);
+    TELL(.kind = LANE_EVENT_PRODUCER_CLOSED);
+    first = lane_next_timer(lane) - now;
+    for (int i = 0; i < 4; i++) {
+        now = lane_next_timer(lane);
+        TELL(.kind = LANE_EVENT_TIMER);
+        TELL(.kind = LANE_EVENT_ACQUIRED, .epoch = 4 + i, .lease_until = now + LEASE,
+             .position = at(1, 2, 10, true), .started = true, .system_matches = true);
+        TELL(.kind = LANE_EVENT_MARKER, .found = true, .position = at(1, 2, 10, true));
+        TELL(.kind = LANE_EVENT_VERIFIED, .found = true);
+        TELL(.kind = LANE_EVENT_PRODUCER_OPEN);
+        TELL(.kind = LANE_EVENT_MARKER, .found = true, .position = at(1, 2, 10, true));
+        TELL(.kind = LANE_EVENT_VERIFIED, .found = true);
+        TELL(.kind = LANE_EVENT_LEASE_CHECKED, .found = true, .lease_until = now + LEASE);
+        TELL(.kind = LANE_EVENT_TICK, .tick = at(4 + i, 0, 0, false).from);
+        expect(LANE_DO_READ);
+        TELL(.kind = LANE_EVENT_DB_FAILED);
+        TELL(.kind = LANE_EVENT_PRODUCER_CLOSED);
+    }
+    pause = lane_next_timer(lane) - now;
+    assert_true(pause > 4 * first);
+}
+
 static void begins_nothing_near_the_end_of_its_lease(void **state)
 {
     (void)state;
@@ -689,6 +741,8 @@ int main(void)
         LANE_TEST(recycles_a_tainted_producer_at_once),
         LANE_TEST(takes_over_again_after_a_failed_commit),
         LANE_TEST(a_lost_lease_ends_the_transaction_uncommitted),
+        LANE_TEST(a_late_answer_about_a_former_lease_ends_nothing),
+        LANE_TEST(backs_off_further_when_each_read_fails),
         LANE_TEST(begins_nothing_near_the_end_of_its_lease),
         LANE_TEST(a_commit_is_not_waited_for_for_ever),
         LANE_TEST(a_refused_acknowledgement_means_another_owner),
