@@ -112,6 +112,7 @@ def kill_at(point, passage):
             die_at(outbox, point)
             die_at(outbox, f"{point}:{passage}")
             process = start_again(outbox)
+            tap.wait_until(lambda: book.count() >= 60 and book.rolled_back, 30)
         bring_to_end(outbox, book, process)
     except Failure as failure:
         tap.ok(False, name)
