@@ -89,6 +89,7 @@ static const char *remedy_for(const char *sqlstate)
         const char *remedy;
     } remedies[] = {
         {"3F000", "install the schema with outboxctl migrate"},
+        {"42P01", "install the schema, or bring it up to date, with outboxctl migrate"},
         {"42883", "bring the schema up to date with outboxctl migrate"},
         {"42501", "GRANT outbox_writer to the role that emits"},
         {"25006", "emit in a transaction that may write"},

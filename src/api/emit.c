@@ -2,23 +2,40 @@
 #include <outbox/emit.h>
 
 #include "api/connection.h"
+#include "api/prepared.h"
+#include "api/statement.h"
+
 #include "base/error.h"
 #include "event/wire.h"
 
-static const char emit_event_sql[] = "SELECT id, already_emitted FROM outbox.emit_event($1, $2, $3, $4, $5, "
-                                     "$6, $7, $8, $9, $10, $11, $12, $13)";
-
-struct parameters {
+/* An emission as libpq takes it. */
+struct emission {
+    struct outbox__wire wire;
+    const char *sql;
+    const char *prepared; /* NULL: it is not */
     Oid types[OUTBOX__FIELD_COUNT];
     int formats[OUTBOX__FIELD_COUNT];
 };
 
-static void describe(struct parameters *parameters)
+static int encode(struct emission *emission, const PGconn *conn, const outbox_event *ev, enum outbox__use use,
+                  outbox_error **reterr)
 {
+    int r = outbox__wire_encode(&emission->wire, ev, reterr);
+
+    if (r != OUTBOX_OK)
+        return r;
     for (int i = 0; i < OUTBOX__FIELD_COUNT; i++) {
-        parameters->types[i] = outbox__columns[i].type;
-        parameters->formats[i] = 1;
+        emission->types[i] = outbox__columns[i].type;
+        emission->formats[i] = 1;
     }
+    emission->sql = outbox__emit_claimed_sql;
+    emission->prepared = NULL;
+    if (emission->wire.values[OUTBOX__ID])
+        return OUTBOX_OK;
+    emission->sql = use == OUTBOX__USE_WAITS ? outbox__emit_new_sql : outbox__emit_returning_sql;
+    if (outbox__is_prepared(conn))
+        emission->prepared = use == OUTBOX__USE_WAITS ? OUTBOX__EMIT_NEW : OUTBOX__EMIT_RETURNING;
+    return outbox__wire_draw_id(&emission->wire, reterr);
 }
 
 /* All that can be known without the server, in the order in which a caller would correct it. */
@@ -42,50 +59,74 @@ static int get_answer(const PGresult *result, int not_ours, char ret_id[OUTBOX_I
     return outbox__result_get(result, 0, ret_id);
 }
 
+/* Unnamed unless the caller has prepared: a transaction pooler may give the next transaction
+ * another server. */
+static PGresult *exec(PGconn *conn, const struct emission *emission)
+{
+    const struct outbox__wire *wire = &emission->wire;
+
+    if (emission->prepared)
+        return PQexecPrepared(conn, emission->prepared, OUTBOX__FIELD_COUNT, wire->values, wire->sizes,
+                              emission->formats, 1);
+    return PQexecParams(conn, emission->sql, OUTBOX__FIELD_COUNT, emission->types, wire->values, wire->sizes,
+                        emission->formats, 1);
+}
+
+static int queue(PGconn *conn, const struct emission *emission)
+{
+    const struct outbox__wire *wire = &emission->wire;
+
+    if (emission->prepared)
+        return PQsendQueryPrepared(conn, emission->prepared, OUTBOX__FIELD_COUNT, wire->values,
+                                   wire->sizes, emission->formats, 1);
+    return PQsendQueryParams(conn, emission->sql, OUTBOX__FIELD_COUNT, emission->types, wire->values,
+                             wire->sizes, emission->formats, 1);
+}
+
+/* What the server says to an emission with this connection. */
+static int get_own_answer(const PGresult *result, const struct emission *emission,
+                          char ret_id[OUTBOX_ID_SIZE], outbox_error **reterr)
+{
+    if (PQresultStatus(result) != PGRES_COMMAND_OK || emission->sql != outbox__emit_new_sql)
+        return get_answer(result, OUTBOX_EINTERNAL, ret_id, reterr);
+    if (ret_id)
+        outbox__uuid_format(&emission->wire.id, ret_id);
+    return OUTBOX_OK;
+}
+
 int outbox_emit(struct pg_conn *conn, const outbox_event *ev, char ret_id[OUTBOX_ID_SIZE],
                 outbox_error **reterr)
 {
-    struct parameters parameters;
-    struct outbox__wire wire;
+    struct emission emission;
     PGresult *result = NULL;
     int r;
 
     r = check(conn, ev, OUTBOX__USE_WAITS, reterr);
     if (r != OUTBOX_OK)
         return r;
-    describe(&parameters);
-    r = outbox__wire_encode(&wire, ev, reterr);
+    r = encode(&emission, conn, ev, OUTBOX__USE_WAITS, reterr);
     if (r != OUTBOX_OK)
         goto out;
-    /* Unnamed: a transaction pooler may give the next transaction another server. */
-    result = PQexecParams(conn, emit_event_sql, OUTBOX__FIELD_COUNT, parameters.types, wire.values,
-                          wire.sizes, parameters.formats, 1);
-    if (!result) {
-        r = outbox__connection_fail(conn, reterr);
-        goto out;
-    }
-    r = get_answer(result, OUTBOX_EINTERNAL, ret_id, reterr);
+    result = exec(conn, &emission);
+    r = result ? get_own_answer(result, &emission, ret_id, reterr) : outbox__connection_fail(conn, reterr);
 out:
     PQclear(result);
-    outbox__wire_free(&wire);
+    outbox__wire_free(&emission.wire);
     return r;
 }
 
 int outbox_emit_send(struct pg_conn *conn, const outbox_event *ev, outbox_error **reterr)
 {
-    struct parameters parameters;
-    struct outbox__wire wire;
+    struct emission emission;
     int r;
 
     r = check(conn, ev, OUTBOX__USE_QUEUES, reterr);
     if (r != OUTBOX_OK)
         return r;
-    describe(&parameters);
-    r = outbox__wire_encode(&wire, ev, reterr);
-    if (r == OUTBOX_OK && !PQsendQueryParams(conn, emit_event_sql, OUTBOX__FIELD_COUNT, parameters.types,
-                                             wire.values, wire.sizes, parameters.formats, 1))
+    r = encode(&emission, conn, ev, OUTBOX__USE_QUEUES, reterr);
+    if (r == OUTBOX_OK && !queue(conn, &emission))
         r = outbox__connection_fail(conn, reterr);
-    outbox__wire_free(&wire);
+    outbox__wire_free(&emission.wire);
     return r;
 }
 

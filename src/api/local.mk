@@ -3,6 +3,8 @@ libapi_la_SOURCES = \
     %D%/connection.c %D%/connection.h \
     %D%/emit.c \
     %D%/emit_array.c \
+    %D%/prepared.c %D%/prepared.h \
+    %D%/statement.c %D%/statement.h \
     %D%/version.c \
     %D%/webhook_verify.c
 libapi_la_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(CRYPTO_CFLAGS)

@@ -1,6 +1,7 @@
 #include "base/uuid.h"
 
 #include <string.h>
+#include <sys/random.h>
 
 static int hex_value(char c)
 {
@@ -53,6 +54,15 @@ void outbox__uuid_format(const struct outbox__uuid *uuid, char ret_text[OUTBOX__
         ret_text[at++] = digits[uuid->bytes[i] & 15];
     }
     ret_text[at] = '\0';
+}
+
+bool outbox__uuid_draw(struct outbox__uuid *ret)
+{
+    if (getrandom(ret->bytes, sizeof(ret->bytes), 0) != (ssize_t)sizeof(ret->bytes))
+        return false;
+    ret->bytes[6] = (uint8_t)((ret->bytes[6] & 0x0f) | 0x40);
+    ret->bytes[8] = (uint8_t)((ret->bytes[8] & 0x3f) | 0x80);
+    return true;
 }
 
 bool outbox__uuid_equal(const struct outbox__uuid *a, const struct outbox__uuid *b)

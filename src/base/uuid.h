@@ -14,6 +14,8 @@ struct outbox__uuid {
 /* Accepts the form with four hyphens only, in either case. */
 bool outbox__uuid_parse(const char *text, struct outbox__uuid *ret);
 void outbox__uuid_format(const struct outbox__uuid *uuid, char ret_text[OUTBOX__UUID_TEXT]);
+/* A random one (version 4).  False if the system has no random bits. */
+bool outbox__uuid_draw(struct outbox__uuid *ret);
 bool outbox__uuid_equal(const struct outbox__uuid *a, const struct outbox__uuid *b);
 
 #endif

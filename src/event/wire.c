@@ -105,6 +105,16 @@ int outbox__wire_encode(struct outbox__wire *wire, const outbox_event *ev, outbo
     return ev->header_count > 0 ? encode_headers(wire, ev, reterr) : OUTBOX_OK;
 }
 
+int outbox__wire_draw_id(struct outbox__wire *wire, outbox_error **reterr)
+{
+    if (!outbox__uuid_draw(&wire->id))
+        return outbox__fail(reterr, OUTBOX_EINTERNAL, "id", "id: the system has no random numbers to give");
+    put(wire, OUTBOX__ID, wire->id.bytes, sizeof(wire->id.bytes));
+    if (!wire->values[OUTBOX__PAYLOAD])
+        wire->values[OUTBOX__CONTENT_TYPE] = NULL;
+    return OUTBOX_OK;
+}
+
 void outbox__wire_free(struct outbox__wire *wire)
 {
     outbox__buf_free(&wire->headers);

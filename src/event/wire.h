@@ -30,6 +30,9 @@ struct outbox__wire {
 /* ev has passed outbox_event_check().  Returns OUTBOX_OK, or OUTBOX_ENOMEM; the wire may be
  * freed after either. */
 int outbox__wire_encode(struct outbox__wire *wire, const outbox_event *ev, outbox_error **reterr);
+/* Gives an event without an id a random one, and one without a payload no content type: what
+ * outbox.emit_event() does for those that pass through it. */
+int outbox__wire_draw_id(struct outbox__wire *wire, outbox_error **reterr);
 void outbox__wire_free(struct outbox__wire *wire);
 
 #endif

@@ -19,6 +19,7 @@ import select
 import sys
 import threading
 import time
+import uuid
 
 import psycopg2
 
@@ -160,6 +161,11 @@ class Writer:
             self.error = error
 
     def emit(self, identity=None):
+        if identity is None and self.random.random() < 0.5:  # as the C library does
+            identity = str(uuid.uuid4())
+            self.cursor.execute("INSERT INTO outbox.new_event (id, type, key) VALUES (%s, 't', %s)",
+                                (identity, str(self.number)))
+            return identity
         self.cursor.execute("SELECT outbox.emit(type => 't', key => %s, payload => '{}', id => %s)::text",
                             (str(self.number), identity))
         return self.cursor.fetchone()[0]

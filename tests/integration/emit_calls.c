@@ -366,6 +366,43 @@ static void test_pipeline_that_fails(PGconn *conn)
     outbox_event_free(ev);
 }
 
+/* The same through statements that are prepared, which end with the session. */
+static void test_prepared(void)
+{
+    PGconn *conn = connect_to("");
+    outbox_event *ev = make_event("prepared", "k", NULL);
+    outbox_error *err = NULL;
+    char id[OUTBOX_ID_SIZE];
+
+    is_int(outbox_emit_prepare(conn, &err), OUTBOX_OK, "emission is prepared");
+    is_int(outbox_emit_prepare(conn, &err), OUTBOX_OK, "and again");
+    is_text(ask(conn, "SELECT string_agg(name, ' ' ORDER BY name) FROM pg_prepared_statements"),
+            "outbox_emit outbox_emit_send", "two statements");
+    run(conn, "BEGIN");
+    is_error(outbox_emit_prepare(conn, &err), OUTBOX_ESTATE, &err, "", "prepare before BEGIN",
+             "not within a transaction");
+    is_int(outbox_emit(conn, ev, id, &err), OUTBOX_OK, "emitted by the one");
+    is_int(outbox_emit_send(conn, ev, &err), OUTBOX_OK, "queued by the other");
+    is_int(next_answer(conn, id, &err), OUTBOX_OK, "emitted");
+    run(conn, "COMMIT");
+    is_text(ask(conn, "SELECT string_agg(name || generic_plans + custom_plans, ' ' ORDER BY name)"
+                      "  FROM pg_prepared_statements"),
+            "outbox_emit1 outbox_emit_send1", "each was used once");
+    run(conn, "DISCARD ALL");
+    run(conn, "BEGIN");
+    is_error(outbox_emit(conn, ev, NULL, &err), OUTBOX_ESERVER, &err, "", "does not exist",
+             "after DISCARD ALL it is told that the statement is gone");
+    run(conn, "ROLLBACK");
+    is_int(outbox_emit_prepare(conn, &err), OUTBOX_OK, "prepared anew");
+    PQreset(conn);
+    run(conn, "BEGIN");
+    is_int(outbox_emit(conn, ev, NULL, &err), OUTBOX_OK, "after PQreset() it emits unprepared");
+    run(conn, "COMMIT");
+    is_text(ask(conn, "SELECT count(*) FROM outbox.event WHERE type = 'prepared'"), "3", "all were stored");
+    PQfinish(conn);
+    outbox_event_free(ev);
+}
+
 static void test_send_alone(PGconn *conn)
 {
     outbox_event *ev = make_event("alone", "k", NULL);
@@ -398,6 +435,7 @@ void test_pipeline(void)
     if (!PQenterPipelineMode(conn))
         bail("pipeline: %s", PQerrorMessage(conn));
     test_pipeline_that_fails(conn);
+    test_prepared();
     test_send_alone(conn);
     outbox_event_free(ev);
     PQfinish(conn);
@@ -423,7 +461,8 @@ static void test_writer(PGconn *admin, const char *role)
         "DELETE FROM outbox.event",
         "TRUNCATE outbox.event",
         "SELECT * FROM outbox.emitted",
-        "SELECT nextval('outbox.event_seq')",
+        "SELECT setval('outbox.event_seq', 1)",
+        "SELECT * FROM outbox.new_event",
         "SELECT last_value FROM outbox.event_seq",
         "SELECT outbox.tick()",
         "CREATE TABLE outbox.mine (a integer)",
@@ -453,7 +492,7 @@ static void test_writer(PGconn *admin, const char *role)
     is_text(ask(conn,
                 "SELECT string_agg(DISTINCT proname, ' ' ORDER BY proname) FROM pg_proc"
                 " WHERE pronamespace = 'outbox'::regnamespace AND has_function_privilege(oid, 'EXECUTE')"),
-            "emit emit_event emit_events", "the functions that it may call");
+            "admit emit emit_event emit_events", "the functions that it may call");
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         is_denied(conn, others[i]);
     PQfinish(conn);
@@ -468,7 +507,7 @@ static void test_missing_schema(void)
 
     run(conn, "BEGIN");
     is_error(outbox_emit(conn, ev, NULL, &err), OUTBOX_ESERVER, &err, "",
-             "; install the schema with outboxctl migrate", "a database without the schema");
+             "; install the schema, or bring it up to date, with outboxctl migrate", "a database without the schema");
     PQfinish(conn);
     outbox_event_free(ev);
 }

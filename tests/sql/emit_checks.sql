@@ -2,7 +2,7 @@
 -- what is just within the limits is taken.  Each case goes through emit_event() and,
 -- as the second of two events, through emit_events().
 BEGIN;
-SELECT plan(184);
+SELECT plan(269);
 
 CREATE FUNCTION pg_temp.failure(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -20,6 +20,10 @@ CREATE FUNCTION pg_temp.one(p_type text, p_field text, p_value text) RETURNS tex
 $$;
 CREATE FUNCTION pg_temp.two(p_type text, p_field text, p_value text) RETURNS text LANGUAGE sql AS $$
     SELECT format('SELECT * FROM outbox.emit_events(ARRAY[''first'', %L], %s => ARRAY[NULL, %s])', p_type, p_field, p_value)
+$$;
+
+CREATE FUNCTION pg_temp.three(p_type text, p_field text, p_value text) RETURNS text LANGUAGE sql AS $$
+    SELECT format('INSERT INTO outbox.new_event (type, %s) VALUES (%L, %s)', substr(p_field, 3), p_type, p_value)
 $$;
 
 CREATE TEMP TABLE refused (n serial, field text, value text, message text);
@@ -85,6 +89,9 @@ SELECT is(pg_temp.failure(pg_temp.one('t', field, value)), format('22023 [%s] %s
 SELECT is(pg_temp.failure(pg_temp.two('t', field, value)), format('22023 [%s] %s', substr(field, 3), message),
           format('emit_events: %s => %s', substr(field, 3), left(value, 60))) FROM refused ORDER BY n;
 
+SELECT is(pg_temp.failure(pg_temp.three('t', field, value)), format('22023 [%s] %s', substr(field, 3), message),
+          format('new_event: %s => %s', substr(field, 3), left(value, 60))) FROM refused ORDER BY n;
+
 -- type comes first
 CREATE TEMP TABLE bad_type (n serial, value text, message text);
 INSERT INTO bad_type (value, message) VALUES
@@ -96,6 +103,8 @@ SELECT is(pg_temp.failure(format('SELECT outbox.emit_event(%s)', value)), '22023
           format('emit_event: type => %s', left(value, 40))) FROM bad_type ORDER BY n;
 SELECT is(pg_temp.failure(format('SELECT * FROM outbox.emit_events(ARRAY[''a'', %s])', value)), '22023 [type] ' || message,
           format('emit_events: type => %s', left(value, 40))) FROM bad_type ORDER BY n;
+SELECT is(pg_temp.failure(format('INSERT INTO outbox.new_event (type) VALUES (%s)', value)), '22023 [type] ' || message,
+          format('new_event: type => %s', left(value, 40))) FROM bad_type WHERE value <> 'NULL' ORDER BY n;
 SELECT is(pg_temp.failure($$SELECT outbox.emit(type => '', payload => '{}')$$), '22023 [type] type: is empty',
           'emit(JSON) checks the same');
 SELECT is(pg_temp.failure($$SELECT outbox.emit('t', 'k', '\x00'::bytea, '')$$),
@@ -125,10 +134,16 @@ SELECT is(pg_temp.failure(pg_temp.one(repeat('t', 255), field, value)), 'nothing
           format('emit_event takes %s => %s', substr(field, 3), left(value, 60))) FROM taken ORDER BY n;
 SELECT is(pg_temp.failure(pg_temp.two('ä.b-c', field, value)), 'nothing',
           format('emit_events takes %s => %s', substr(field, 3), left(value, 60))) FROM taken ORDER BY n;
+SELECT is(pg_temp.failure(pg_temp.three(repeat('t', 255), field, value)), 'nothing',
+          format('new_event takes %s => %s', substr(field, 3), left(value, 60))) FROM taken ORDER BY n;
+SELECT is(pg_temp.failure(format('INSERT INTO outbox.new_event (type) VALUES (repeat(%L, 255))', 'é')), 'nothing',
+          'in new_event too');
 SELECT is(pg_temp.failure(format('SELECT outbox.emit_event(repeat(%L, 255))', 'é')), 'nothing', 'type counts characters');
 
 -- The limit of the payload can be set -----------------------------------------------------------
 SET LOCAL outbox.max_payload_bytes = 10;
+SELECT is(pg_temp.failure($$INSERT INTO outbox.new_event (type, payload) VALUES ('t', '\x0102030405060708090a0b')$$),
+          '22023 [payload] payload: has 11 bytes, the limit is 10', 'new_event knows the limit');
 SELECT is(pg_temp.failure($$SELECT outbox.emit_event('t', p_payload => '\x0102030405060708090a0b')$$),
           '22023 [payload] payload: has 11 bytes, the limit is 10', 'a lower limit of the payload');
 SELECT is(pg_temp.failure($$SELECT outbox.emit_event('t', p_payload => '\x0102030405060708090a')$$), 'nothing',

@@ -10,7 +10,7 @@ SELECT p.oid, p.proname::text AS name, p.oid::regprocedure::text AS signature, l
 
 SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_to_like', 'bucket', 'partition_add',
     'partition_look', 'rotate', 'day_slot', 'tick_needed', 'tick', 'batch_rows', 'batch', 'check_headers',
-    'max_payload_bytes', 'check_event', 'claim_ids', 'ring', 'emit_event', 'emit_events', 'emit',
+    'max_payload_bytes', 'check_event', 'claim_ids', 'ring', 'admit', 'emit_event', 'emit_events', 'emit',
     'lane_acquire', 'lane_renew', 'lane_release', 'lane_halt', 'lane_interval', 'lane_acknowledge',
     'delivery_claim', 'delivery_finish', 'delivery_recover', 'endpoint_add', 'endpoint_remove']);
 
@@ -24,7 +24,7 @@ SELECT is_empty($$
     SELECT signature FROM f WHERE definer AND NOT 'search_path=pg_catalog, pg_temp' = ANY (config)
 $$, 'every SECURITY DEFINER function pins its search_path, pg_temp last');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE definer),
-          ARRAY['claim_ids', 'delivery_claim', 'delivery_finish', 'delivery_recover', 'emit_event', 'emit_events',
+          ARRAY['admit', 'claim_ids', 'delivery_claim', 'delivery_finish', 'delivery_recover', 'emit_event', 'emit_events',
                 'endpoint_add', 'endpoint_remove', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_release',
                 'lane_renew', 'partition_add', 'partition_look', 'ring', 'rotate', 'tick', 'tick_needed'],
           'and these are they');

@@ -1,6 +1,6 @@
 -- Who may do what: the exact lists.  A writer can only emit.
 BEGIN;
-SELECT plan(67);
+SELECT plan(72);
 
 -- Runs a statement as a role; returns 'done', or the SQLSTATE.  What it did is undone.
 CREATE FUNCTION pg_temp.try(role_name text, statement text) RETURNS text LANGUAGE plpgsql AS $$
@@ -63,14 +63,14 @@ SELECT is((SELECT array_agg(format('%s %s', a.grantee::regrole, a.privilege_type
 
 -- Functions -------------------------------------------------------------------------------
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_writer'),
-          ARRAY['emit', 'emit_event', 'emit_events'], 'a writer can only emit');
+          ARRAY['admit', 'emit', 'emit_event', 'emit_events'], 'a writer can only emit');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_reader'),
           ARRAY['batch', 'batch_rows', 'bucket'], 'a reader can look into batches');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_admin'),
-          ARRAY['emit', 'emit_event', 'emit_events', 'endpoint_add', 'endpoint_remove'],
+          ARRAY['admit', 'emit', 'emit_event', 'emit_events', 'endpoint_add', 'endpoint_remove'],
           'an admin can emit and manage endpoints');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_relay'),
-          ARRAY['batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover', 'emit',
+          ARRAY['admit', 'batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover', 'emit',
                 'emit_event', 'emit_events', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_release',
                 'lane_renew', 'lock_class', 'tick', 'tick_needed'], 'a relay can do the relay''s work');
 SELECT is_empty($$
@@ -81,19 +81,22 @@ $$, 'maintenance is granted partition_add and rotate');
 
 -- Tables and sequences -----------------------------------------------------------------------
 SELECT is_empty($$SELECT * FROM may_read WHERE role_name = 'outbox_writer'$$, 'a writer reads no table and no sequence');
-SELECT is_empty($$SELECT * FROM may_change WHERE role_name = 'outbox_writer'$$, 'and changes none');
+SELECT is((SELECT array_agg(format('%s %s', name, privilege) ORDER BY name COLLATE "C") FROM may_change
+            WHERE role_name = 'outbox_writer'),
+          ARRAY['event_seq USAGE', 'new_event INSERT'], 'and only inserts new events, drawing their numbers');
 SELECT is_empty($$SELECT * FROM may_change WHERE role_name = 'outbox_reader'$$, 'a reader changes nothing');
-SELECT is_empty($$SELECT * FROM may_change WHERE role_name = 'outbox_relay'$$, 'a relay changes nothing but by functions');
+SELECT is_empty($$SELECT * FROM may_change WHERE role_name = 'outbox_relay' AND name NOT IN ('event_seq', 'new_event')$$,
+                'a relay changes nothing but by functions');
 SELECT is((SELECT array_agg(format('%s %s', name, privilege) ORDER BY privilege) FROM may_change
-            WHERE role_name = 'outbox_admin'),
+            WHERE role_name = 'outbox_admin' AND name NOT IN ('event_seq', 'new_event')),
           ARRAY['route DELETE', 'route INSERT', 'route UPDATE'], 'an admin changes routes, the rest by functions');
 SELECT is((SELECT array_agg(name ORDER BY name) FROM relation r WHERE NOT EXISTS (
                SELECT FROM may_read m WHERE m.role_name = 'outbox_reader' AND m.name = r.name)),
-          ARRAY['endpoint_secret'], 'a reader reads all but secrets');
+          ARRAY['endpoint_secret', 'new_event'], 'a reader reads all but secrets, and a door is no window');
 SELECT is((SELECT array_agg(name ORDER BY name) FROM relation r WHERE NOT EXISTS (
                SELECT FROM may_read m WHERE m.role_name = 'outbox_admin' AND m.name = r.name)),
-          ARRAY['endpoint_secret'], 'so does an admin');
-SELECT is_empty($$SELECT name FROM relation r WHERE NOT EXISTS (
+          ARRAY['endpoint_secret', 'new_event'], 'so does an admin');
+SELECT is_empty($$SELECT name FROM relation r WHERE r.name <> 'new_event' AND NOT EXISTS (
                SELECT FROM may_read m WHERE m.role_name = 'outbox_relay' AND m.name = r.name)$$,
           'a relay reads secrets too: it signs with them');
 SELECT is_empty($$
@@ -107,10 +110,16 @@ SELECT is(pg_temp.try('outbox_writer', statement), 'done', 'a writer: ' || state
     $$SELECT outbox.emit(type => 't', key => 'k', payload => '{}')$$,
     $$SELECT outbox.emit('t', 'k', '\x00'::bytea, 'text/plain')$$,
     $$SELECT * FROM outbox.emit_event('t')$$,
-    $$SELECT * FROM outbox.emit_events(ARRAY['t'])$$]) AS statement;
+    $$SELECT * FROM outbox.emit_events(ARRAY['t'])$$,
+    $$INSERT INTO outbox.new_event (type) VALUES ('t')$$,
+    $$INSERT INTO outbox.new_event (type, key) SELECT 't', n::text FROM generate_series(1, 3) AS n RETURNING 1$$]) AS statement;
 SELECT is(pg_temp.try('outbox_writer', statement), '42501', 'not a writer: ' || statement)
   FROM unnest(ARRAY[
     $$INSERT INTO outbox.event (type) VALUES ('t')$$,
+    $$INSERT INTO outbox.new_event (type) VALUES ('t') RETURNING id$$,
+    $$SELECT FROM outbox.new_event$$,
+    $$UPDATE outbox.new_event SET type = 't'$$,
+    $$DELETE FROM outbox.new_event$$,
     $$INSERT INTO outbox.event (xid, type) VALUES ('1', 't')$$,
     $$INSERT INTO outbox.event (seq, type) VALUES (1, 't')$$,
     $$INSERT INTO outbox.event_0 (type) VALUES ('t')$$,
@@ -122,7 +131,6 @@ SELECT is(pg_temp.try('outbox_writer', statement), '42501', 'not a writer: ' || 
     $$DELETE FROM outbox.event$$,
     $$TRUNCATE outbox.event$$,
     $$LOCK TABLE outbox.event IN ACCESS SHARE MODE$$,
-    $$SELECT nextval('outbox.event_seq')$$,
     $$SELECT setval('outbox.event_seq', 1)$$,
     $$SELECT last_value FROM outbox.event_seq$$,
     $$INSERT INTO outbox.emitted (id, slot) VALUES (gen_random_uuid(), 1)$$,

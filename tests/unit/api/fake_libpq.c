@@ -26,6 +26,15 @@ int __wrap_PQsendQueryParams(PGconn *conn, const char *sql, int count, const Oid
                              const char *const *values, const int *sizes, const int *formats,
                              int result_format);
 
+PGresult *__wrap_PQprepare(PGconn *conn, const char *name, const char *sql, int count, const Oid *types);
+PGresult *__wrap_PQexecPrepared(PGconn *conn, const char *name, int count, const char *const *values,
+                                const int *sizes, const int *formats, int result_format);
+int __wrap_PQsendQueryPrepared(PGconn *conn, const char *name, int count, const char *const *values,
+                               const int *sizes, const int *formats, int result_format);
+int __wrap_PQregisterEventProc(PGconn *conn, PGEventProc proc, const char *name, void *passthrough);
+int __wrap_PQsetInstanceData(PGconn *conn, PGEventProc proc, void *data);
+void *__wrap_PQinstanceData(const PGconn *conn, PGEventProc proc);
+
 PGconn *fake_conn(void)
 {
     fake_free();
@@ -55,7 +64,7 @@ static void keep(const char *sql, int count, const Oid *types, const char *const
     snprintf(fake.sql, sizeof(fake.sql), "%s", sql);
     for (int i = 0; i < count; i++) {
         fake.values[i] = NULL;
-        fake.types[i] = types[i];
+        fake.types[i] = types ? types[i] : 0;
         fake.formats[i] = formats[i];
         fake.sizes[i] = sizes[i];
         if (values[i]) {
@@ -108,6 +117,7 @@ PGresult *__wrap_PQexecParams(PGconn *conn, const char *sql, int count, const Oi
 
     assert_ptr_equal(conn, &place);
     keep(sql, count, types, values, sizes, formats, result_format);
+    fake.named = NULL;
     fake.result = NULL;
     return result;
 }
@@ -120,8 +130,85 @@ int __wrap_PQsendQueryParams(PGconn *conn, const char *sql, int count, const Oid
     if (fake.cannot_queue)
         return 0;
     keep(sql, count, types, values, sizes, formats, result_format);
+    fake.named = NULL;
     fake.queued++;
     return 1;
+}
+
+PGresult *__wrap_PQprepare(PGconn *conn, const char *name, const char *sql, int count, const Oid *types)
+{
+    PGresult *result = fake.result;
+
+    assert_ptr_equal(conn, &place);
+    assert_int_equal(count, FAKE_PARAMS);
+    assert_int_equal(types[2], 17);
+    assert_non_null(sql);
+    if (result)
+        fake.result = NULL;
+    else
+        result = PQmakeEmptyPGresult(NULL, PGRES_COMMAND_OK);
+    if (fake.prepared_count < 2)
+        fake.prepared[fake.prepared_count] = name;
+    fake.prepared_count++;
+    return result;
+}
+
+PGresult *__wrap_PQexecPrepared(PGconn *conn, const char *name, int count, const char *const *values,
+                                const int *sizes, const int *formats, int result_format)
+{
+    PGresult *result = fake.result;
+
+    assert_ptr_equal(conn, &place);
+    keep("", count, NULL, values, sizes, formats, result_format);
+    fake.named = name;
+    fake.result = NULL;
+    return result;
+}
+
+int __wrap_PQsendQueryPrepared(PGconn *conn, const char *name, int count, const char *const *values,
+                               const int *sizes, const int *formats, int result_format)
+{
+    assert_ptr_equal(conn, &place);
+    if (fake.cannot_queue)
+        return 0;
+    keep("", count, NULL, values, sizes, formats, result_format);
+    fake.named = name;
+    fake.queued++;
+    return 1;
+}
+
+int __wrap_PQregisterEventProc(PGconn *conn, PGEventProc proc, const char *name, void *passthrough)
+{
+    assert_ptr_equal(conn, &place);
+    assert_non_null(name);
+    assert_null(passthrough);
+    if (fake.listener || fake.cannot_register)
+        return 0;
+    fake.listener = proc;
+    return 1;
+}
+
+int __wrap_PQsetInstanceData(PGconn *conn, PGEventProc proc, void *data)
+{
+    assert_ptr_equal(conn, &place);
+    if (fake.listener != proc)
+        return 0;
+    fake.instance = data;
+    return 1;
+}
+
+void *__wrap_PQinstanceData(const PGconn *conn, PGEventProc proc)
+{
+    assert_ptr_equal(conn, &place);
+    return fake.listener == proc ? fake.instance : NULL;
+}
+
+void fake_reset(PGconn *conn)
+{
+    PGEventConnReset info = {conn};
+
+    assert_non_null(fake.listener);
+    assert_int_equal(fake.listener(PGEVT_CONNRESET, &info, NULL), 1);
 }
 
 PGresult *fake_result(ExecStatusType status)

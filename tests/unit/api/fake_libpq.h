@@ -3,6 +3,7 @@
 #ifndef FAKE_LIBPQ_H
 #define FAKE_LIBPQ_H
 
+#include <libpq-events.h>
 #include <libpq-fe.h>
 #include <stdbool.h>
 
@@ -17,9 +18,16 @@ struct fake_libpq {
     PGresult *result; /* what the next statement answers; NULL: it could not be sent */
     bool cannot_queue;
 
+    bool cannot_register;
+
     int sent; /* statements, of both kinds */
     int queued;
-    char sql[256];
+    const char *prepared[2]; /* as PQprepare() got them */
+    int prepared_count;
+    const char *named; /* the name of the prepared statement that was sent last; NULL: it was not prepared */
+    PGEventProc listener;
+    void *instance;
+    char sql[512];
     int count;
     Oid types[FAKE_PARAMS];
     const char *values[FAKE_PARAMS];
@@ -33,6 +41,8 @@ extern struct fake_libpq fake;
 /* An open connection in an open transaction. */
 PGconn *fake_conn(void);
 void fake_free(void);
+/* As PQreset() does. */
+void fake_reset(PGconn *conn);
 
 /* A result with rows of (id, already_emitted), the bytes of the n-th id all n + 1. */
 PGresult *fake_rows(int count, const bool *already);

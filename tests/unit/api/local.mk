@@ -1,7 +1,9 @@
 api_test_libs = libapi.la libevent.la libbase.la $(CMOCKA_LIBS) $(LIBPQ_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS)
 fake_libpq_sources = %D%/fake_libpq.c %D%/fake_libpq.h
 fake_libpq_ldflags = -Wl,--wrap=PQstatus,--wrap=PQtransactionStatus,--wrap=PQpipelineStatus \
-    -Wl,--wrap=PQparameterStatus,--wrap=PQerrorMessage,--wrap=PQexecParams,--wrap=PQsendQueryParams
+    -Wl,--wrap=PQparameterStatus,--wrap=PQerrorMessage,--wrap=PQexecParams,--wrap=PQsendQueryParams \
+    -Wl,--wrap=PQprepare,--wrap=PQexecPrepared,--wrap=PQsendQueryPrepared \
+    -Wl,--wrap=PQinstanceData,--wrap=PQsetInstanceData,--wrap=PQregisterEventProc
 
 check_PROGRAMS += %D%/test_emit_checks %D%/test_emit_no_memory
 TESTS += %D%/test_emit_checks %D%/test_emit_no_memory

@@ -196,18 +196,19 @@ static void test_array_limits(void **state)
 static void test_what_is_sent(void **state)
 {
     static const Oid types[FAKE_PARAMS] = {25, 25, 17, 25, 25, 3802, 2950, 25, 23, 25, 25, 1184, 25};
-    const bool already[] = {false};
     char id[OUTBOX_ID_SIZE];
 
     (void)state;
     outbox_event_set_key(ev, "42");
     outbox_event_set_payload(ev, "\0x", 2);
-    fake.result = fake_rows(1, already);
+    fake.result = fake_result(PGRES_COMMAND_OK);
     assert_int_equal(outbox_emit(conn, ev, id, NULL), OUTBOX_OK);
-    assert_string_equal(id, "01010101-0101-0101-0101-010101010101");
+    assert_int_equal(id[14], '4'); /* of version 4 */
+    assert_non_null(strchr("89ab", id[19]));
     assert_int_equal(fake.sent, 1);
     assert_int_equal(fake.queued, 0);
-    assert_non_null(strstr(fake.sql, "outbox.emit_event($1, $2"));
+    assert_non_null(strstr(fake.sql, "INSERT INTO outbox.new_event ("));
+    assert_null(strstr(fake.sql, "RETURNING"));
     assert_memory_equal(fake.types, types, sizeof(types));
     assert_int_equal(fake.result_format, 1);
     for (int i = 0; i < FAKE_PARAMS; i++)
@@ -217,8 +218,100 @@ static void test_what_is_sent(void **state)
     assert_memory_equal(fake.values[1], "42", 2);
     assert_int_equal(fake.sizes[2], 2);
     assert_memory_equal(fake.values[2], "\0x", 2);
-    for (int i = 3; i < FAKE_PARAMS; i++)
-        assert_null(fake.values[i]);
+    assert_int_equal(fake.sizes[6], 16);
+    for (int i = 3; i < FAKE_PARAMS; i++) {
+        if (i != 6)
+            assert_null(fake.values[i]);
+    }
+}
+
+static void test_ids_differ(void **state)
+{
+    char first[OUTBOX_ID_SIZE];
+    char second[OUTBOX_ID_SIZE];
+
+    (void)state;
+    fake.result = fake_result(PGRES_COMMAND_OK);
+    assert_int_equal(outbox_emit(conn, ev, first, NULL), OUTBOX_OK);
+    fake.result = fake_result(PGRES_COMMAND_OK);
+    assert_int_equal(outbox_emit(conn, ev, second, NULL), OUTBOX_OK);
+    assert_string_not_equal(first, second);
+}
+
+/* A tombstone has no content type. */
+static void test_tombstone(void **state)
+{
+    (void)state;
+    outbox_event_set_key(ev, "42");
+    outbox_event_set_content_type(ev, "application/json");
+    fake.result = fake_result(PGRES_COMMAND_OK);
+    assert_int_equal(outbox_emit(conn, ev, NULL, NULL), OUTBOX_OK);
+    assert_null(fake.values[2]);
+    assert_null(fake.values[3]);
+}
+
+/* The caller's own id has to be claimed. */
+static void test_own_id(void **state)
+{
+    const bool already[] = {true};
+    char id[OUTBOX_ID_SIZE];
+
+    (void)state;
+    outbox_event_set_id(ev, "01010101-0101-0101-0101-010101010101");
+    fake.result = fake_rows(1, already);
+    assert_int_equal(outbox_emit_prepare(conn, NULL), OUTBOX_ESTATE); /* in a transaction */
+    assert_int_equal(outbox_emit(conn, ev, id, NULL), OUTBOX_ALREADY_EMITTED);
+    assert_string_equal(id, "01010101-0101-0101-0101-010101010101");
+    assert_non_null(strstr(fake.sql, "outbox.emit_event($1, $2"));
+}
+
+static void test_prepared(void **state)
+{
+    (void)state;
+    fake.transaction = PQTRANS_IDLE;
+    assert_int_equal(outbox_emit_prepare(conn, NULL), OUTBOX_OK);
+    assert_int_equal(fake.prepared_count, 2);
+    assert_string_equal(fake.prepared[0], "outbox_emit");
+    assert_string_equal(fake.prepared[1], "outbox_emit_send");
+    fake.transaction = PQTRANS_INTRANS;
+    fake.result = fake_result(PGRES_COMMAND_OK);
+    assert_int_equal(outbox_emit(conn, ev, NULL, NULL), OUTBOX_OK);
+    assert_string_equal(fake.named, "outbox_emit");
+    assert_int_equal(outbox_emit_send(conn, ev, NULL), OUTBOX_OK);
+    assert_string_equal(fake.named, "outbox_emit_send");
+
+    fake_reset(conn); /* a new session knows of nothing */
+    fake.result = fake_result(PGRES_COMMAND_OK);
+    assert_int_equal(outbox_emit(conn, ev, NULL, NULL), OUTBOX_OK);
+    assert_null(fake.named);
+    fake.transaction = PQTRANS_IDLE;
+    assert_int_equal(outbox_emit_prepare(conn, NULL), OUTBOX_OK);
+    fake.transaction = PQTRANS_INTRANS;
+    assert_int_equal(outbox_emit_send(conn, ev, NULL), OUTBOX_OK);
+    assert_string_equal(fake.named, "outbox_emit_send");
+}
+
+static void test_not_prepared(void **state)
+{
+    outbox_error *err = NULL;
+
+    (void)state;
+    assert_int_equal(outbox_emit_prepare(NULL, NULL), OUTBOX_EINVAL);
+    assert_int_equal(outbox_emit_prepare(conn, &err), OUTBOX_ESTATE);
+    assert_non_null(strstr(outbox_error_message(err), "prepare before BEGIN"));
+    fake.transaction = PQTRANS_IDLE;
+    fake.pipeline = PQ_PIPELINE_ON;
+    assert_int_equal(outbox_emit_prepare(conn, NULL), OUTBOX_ESTATE);
+    fake.pipeline = PQ_PIPELINE_OFF;
+    fake.result = fake_result(PGRES_FATAL_ERROR);
+    assert_true(outbox_emit_prepare(conn, NULL) < 0);
+    fake.cannot_register = true;
+    assert_int_equal(outbox_emit_prepare(conn, NULL), OUTBOX_ENOMEM);
+    fake.transaction = PQTRANS_INTRANS;
+    fake.result = fake_result(PGRES_COMMAND_OK);
+    assert_int_equal(outbox_emit(conn, ev, NULL, NULL), OUTBOX_OK);
+    assert_null(fake.named);
+    outbox_error_free(err);
 }
 
 static void test_array_format(void **state)
@@ -257,19 +350,6 @@ static void test_array_format(void **state)
     outbox_event_free(third);
 }
 
-static void test_already_emitted(void **state)
-{
-    const bool already[] = {true};
-    char id[OUTBOX_ID_SIZE];
-
-    (void)state;
-    fake.result = fake_rows(1, already);
-    assert_int_equal(outbox_emit(conn, ev, id, NULL), OUTBOX_ALREADY_EMITTED);
-    assert_string_equal(id, "01010101-0101-0101-0101-010101010101");
-    fake.result = fake_rows(1, already);
-    assert_int_equal(outbox_emit(conn, ev, NULL, NULL), OUTBOX_ALREADY_EMITTED);
-}
-
 static void test_libpq_cannot_send(void **state)
 {
     outbox_error *err = NULL;
@@ -288,8 +368,8 @@ static void test_libpq_cannot_send(void **state)
 
 static void test_foreign_results(void **state)
 {
-    static const ExecStatusType others[] = {PGRES_COMMAND_OK, PGRES_EMPTY_QUERY, PGRES_TUPLES_OK,
-                                            PGRES_PIPELINE_SYNC, PGRES_COPY_IN};
+    static const ExecStatusType others[] = {PGRES_EMPTY_QUERY, PGRES_TUPLES_OK, PGRES_PIPELINE_SYNC,
+                                            PGRES_COPY_IN};
     const bool already[] = {false, false};
     char id[OUTBOX_ID_SIZE] = "untouched";
     PGresult *two = fake_rows(2, already);
@@ -306,6 +386,10 @@ static void test_foreign_results(void **state)
     }
     assert_int_equal(outbox_emit_result(two, id, &err), OUTBOX_EINVAL);
     assert_int_equal(outbox_emit_result(NULL, id, &err), OUTBOX_EINVAL);
+    PQclear(fake.result);
+    fake.result = fake_result(PGRES_COMMAND_OK); /* of another statement of the caller's */
+    assert_int_equal(outbox_emit_result(fake.result, id, &err), OUTBOX_EINVAL);
+    PQclear(fake.result);
     fake.result = fake_rows(2, already);
     assert_int_equal(emit_array(&err), OUTBOX_EINTERNAL);
     assert_string_equal(outbox_error_message(err), "the server answered for 2 of 1 events");
@@ -347,11 +431,25 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_no_transaction),    TEST(test_failed_transaction), TEST(test_command_in_progress),
-        TEST(test_no_connection),     TEST(test_other_encoding),     TEST(test_pipeline_mode),
-        TEST(test_event_is_checked),  TEST(test_array_tells_which),  TEST(test_array_limits),
-        TEST(test_what_is_sent),      TEST(test_array_format),       TEST(test_already_emitted),
-        TEST(test_libpq_cannot_send), TEST(test_foreign_results),    TEST(test_result_of_a_queued_one),
+        TEST(test_no_transaction),
+        TEST(test_failed_transaction),
+        TEST(test_command_in_progress),
+        TEST(test_no_connection),
+        TEST(test_other_encoding),
+        TEST(test_pipeline_mode),
+        TEST(test_event_is_checked),
+        TEST(test_array_tells_which),
+        TEST(test_array_limits),
+        TEST(test_what_is_sent),
+        TEST(test_ids_differ),
+        TEST(test_tombstone),
+        TEST(test_own_id),
+        TEST(test_prepared),
+        TEST(test_not_prepared),
+        TEST(test_array_format),
+        TEST(test_libpq_cannot_send),
+        TEST(test_foreign_results),
+        TEST(test_result_of_a_queued_one),
         TEST(test_version),
     };
 #undef TEST
