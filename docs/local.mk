@@ -5,3 +5,6 @@ nobase_dist_doc_DATA = \
     %D%/operations.md \
     %D%/webhooks.md
 EXTRA_DIST += Doxyfile %D%/doxygen-filter.awk
+if BUILD_RELAY
+include %D%/man/local.mk
+endif
