@@ -6,6 +6,10 @@ ALTER TABLE outbox.audit ALTER COLUMN reason SET DEFAULT nullif(current_setting(
 CREATE INDEX audit_subject_idx ON outbox.audit (subject);
 
 -- Whoever migrates is in the audit too, by outboxctl or by psql.
+INSERT INTO outbox.audit (at, who, action, subject, reason, detail)
+SELECT m.applied_at, m.applied_by, 'migrate', format('%s_%s', lpad(m.version::text, 4, '0'), m.name), NULL,
+       jsonb_build_object('checksum', m.checksum)
+  FROM outbox.migration m ORDER BY m.version;
 CREATE FUNCTION outbox.audit_migration() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
