@@ -285,6 +285,12 @@ BEGIN
     RETURN NEXT former;
 END $$;
 
+-- Whoever operates sees the lag, as a reader does: outboxctl status and lane list.
+GRANT EXECUTE ON FUNCTION outbox.batch(bigint, bigint, bigint, bigint, integer, integer, integer),
+                          outbox.batch_rows(xid8[], xid8, xid8, bigint, pg_snapshot, bigint, bigint, bigint, integer, integer, integer),
+                          outbox.bucket(text, bigint)
+                       TO outbox_admin;
+
 -- Whoever could write the table could leave no trace.
 REVOKE INSERT, UPDATE, DELETE ON outbox.route FROM outbox_admin;
 

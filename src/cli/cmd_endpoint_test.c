@@ -74,6 +74,28 @@ static void add_phase(struct table *table, const char *phase, int64_t us, const 
     table_cell(table, detail);
 }
 
+/* The end of it may have been cut off within a character: up to there. */
+static size_t whole_text(const char *text, size_t size)
+{
+    for (size_t cut = 0; cut < 4 && cut < size; cut++) {
+        if (outbox__utf8_valid(text, size - cut))
+            return size - cut;
+    }
+    return 0;
+}
+
+static void print_response(const char *text, size_t size)
+{
+    size_t whole = whole_text(text, size);
+
+    printf("\n");
+    if (whole > 0)
+        print_escaped(stdout, text, whole);
+    else
+        printf("(%zu bytes that are not UTF-8)", size);
+    printf("\n");
+}
+
 static void print_as_text(const PGresult *message, const struct http_evidence *evidence)
 {
     struct table *table = table_new(3);
@@ -93,11 +115,8 @@ static void print_as_text(const PGresult *message, const struct http_evidence *e
     add_phase(table, "ended", evidence->total_us, evidence->error);
     table_print(table, stdout);
     table_free(table);
-    if (evidence->response_size > 0) {
-        printf("\n");
-        print_escaped(stdout, evidence->response, evidence->response_size);
-        printf("\n");
-    }
+    if (evidence->response_size > 0)
+        print_response(evidence->response, evidence->response_size);
     printf("\n%s: test webhook %s\n", is_delivered(evidence) ? "delivered" : "NOT DELIVERED",
            PQgetvalue(message, 0, 2));
     if (strstr(evidence->error, "webhook_allow"))
@@ -111,14 +130,11 @@ static json_t *moment(int64_t us)
 
 static json_t *text_or_null(const char *text, size_t size)
 {
+    size_t whole = whole_text(text, size);
+
     if (size == 0)
         return json_null();
-    /* The end may have been cut off within a character. */
-    for (size_t cut = 0; cut < 4 && cut < size; cut++) {
-        if (outbox__utf8_valid(text, size - cut))
-            return json_stringn(text, size - cut);
-    }
-    return json_string("(not UTF-8)");
+    return whole > 0 ? json_stringn(text, whole) : json_string("(not UTF-8)");
 }
 
 static void print_as_json(const PGresult *message, const struct http_evidence *evidence)

@@ -67,10 +67,10 @@ SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_writer'),
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_reader'),
           ARRAY['batch', 'batch_rows', 'bucket'], 'a reader can look into batches');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_admin'),
-          ARRAY['delivery_resolve', 'delivery_retry', 'delivery_retry_of', 'emit', 'emit_event', 'emit_events',
+          ARRAY['batch', 'batch_rows', 'bucket', 'delivery_resolve', 'delivery_retry', 'delivery_retry_of', 'emit', 'emit_event', 'emit_events',
                 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
                 'route_add', 'route_remove'],
-          'an admin can emit and manage endpoints, deliveries and routes');
+          'an admin can emit, look into batches, and manage endpoints, deliveries and routes');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_relay'),
           ARRAY['batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover', 'emit',
                 'emit_event', 'emit_events', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_release',
