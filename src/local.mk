@@ -12,7 +12,7 @@
 #   sink     what the relay does in Kafka               base runtime core
 #   webhook  what the relay does over HTTP              base runtime pg core
 #   relay    outbox-relay: the parts joined             all of the above but api, event
-#   cli      outboxctl                                  base runtime pg config api event
+#   cli      outboxctl                                  all of the above but source, relay
 include %D%/base/local.mk
 include %D%/event/local.mk
 include %D%/api/local.mk

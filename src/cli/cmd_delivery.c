@@ -99,8 +99,7 @@ const struct command delivery_list_command = {
     .name = "delivery list",
     .operands = "",
     .summary = "Lists deliveries of webhooks, the newest first",
-    .help = "\n"
-            "pending    never sent                      sending   a request may be on the wire\n"
+    .help = "pending    never sent                      sending   a request may be on the wire\n"
             "delivered  a 2xx was recorded              failed    will be tried again at next_at\n"
             "unknown    sent, no answer: undecided      parked    waits for an operator\n"
             "dead       given up\n"
@@ -173,8 +172,7 @@ const struct command delivery_show_command = {
     .least = 1,
     .most = 1,
     .summary = "Shows a delivery and all its attempts",
-    .help = "\n"
-            "Times of an attempt are microseconds since its start; those of phases that did\n"
+    .help = "Times of an attempt are microseconds since its start; those of phases that did\n"
             "not happen are empty. Outcome: delivered; refused (an answer other than 2xx);\n"
             "not_sent (no byte left); unknown (sent, no answer).",
     .connects = true,

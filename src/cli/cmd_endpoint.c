@@ -16,7 +16,16 @@ static const struct flag_spec add_flags[] = {
     {"concurrency", "N", "requests under way at once; 16"},
     {"schedule", "LIST", "the wait before each attempt; 0s,5s,5m,30m,2h,5h,10h,14h,20h,24h"},
     {"secret-file", "FILE", "holds the secret, whsec_...; \"-\": standard input. Else one is made"},
+    REASON_FLAG,
     {NULL, NULL, NULL},
+};
+
+static const struct example add_examples[] = {
+    {"endpoint add https://shop.example.org/hooks --name shop --types 'order.*,user_created'",
+     "with a new secret, which is printed once"},
+    {"endpoint add https://bank.example.org/in --policy park --secret-file secret.txt",
+     "a receiver that cannot tell duplicates: what may have arrived waits for an operator"},
+    {NULL, NULL},
 };
 
 struct new_endpoint {
@@ -109,7 +118,10 @@ static int insert(struct cli *cli, const struct new_endpoint *endpoint)
     struct pg_args args = PG_ARGS_INIT;
     PGresult *result = NULL;
     outbox_error *err = NULL;
+    int code = cli_begin_reasoned(cli);
 
+    if (code != CLI_OK)
+        return code;
     pg_arg_text(&args, operand(&cli->args, 0));
     pg_arg_bytes(&args, endpoint->secret, endpoint->secret_size);
     pg_arg_text(&args, flag_text(&cli->args, "name"));
@@ -123,9 +135,11 @@ static int insert(struct cli *cli, const struct new_endpoint *endpoint)
                 "SELECT outbox.endpoint_add($1, $2::bytea, $3, $4::text[], $5, $6, $7::integer, $8::integer,"
                 " $9::interval[])",
                 &args, 0, clock_now() + cli->timeout, &result, &err) == OUTBOX_OK) {
-        print_added(cli, PQgetvalue(result, 0, 0), endpoint);
+        code = cli_commit(cli);
+        if (code == CLI_OK)
+            print_added(cli, PQgetvalue(result, 0, 0), endpoint);
         PQclear(result);
-        return CLI_OK;
+        return code;
     }
     if (strcmp(outbox_error_sqlstate(err), "23505") != 0)
         return cli_fail_error(err);
@@ -151,10 +165,10 @@ const struct command endpoint_add_command = {
     .least = 1,
     .most = 1,
     .summary = "Adds an endpoint for webhooks, and prints its id and its secret",
-    .help = "\n"
-            "The endpoint gets the events that are published from now on. The secret signs each\n"
+    .help = "The endpoint gets the events that are published from now on. The secret signs each\n"
             "request (Standard Webhooks, v1); it is printed once and cannot be read again.",
     .flags = add_flags,
+    .examples = add_examples,
     .connects = true,
     .changes = true,
     .run = run_add,
@@ -260,7 +274,7 @@ const struct command endpoint_show_command = {
 };
 
 static const struct flag_spec remove_flags[] = {
-    {"reason", "TEXT", "for the audit log"},
+    REASON_FLAG,
     {NULL, NULL, NULL},
 };
 
@@ -296,6 +310,7 @@ const struct command endpoint_remove_command = {
     .least = 1,
     .most = 1,
     .summary = "Removes an endpoint: what is not yet delivered to it is given up",
+    .help = "Its history stays. To stop sending for a while, see endpoint disable.",
     .flags = remove_flags,
     .connects = true,
     .changes = true,

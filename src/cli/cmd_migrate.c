@@ -10,6 +10,7 @@ static const struct flag_spec flags[] = {
     {"status", NULL, "only show which migrations are applied"},
     {"dry-run", NULL, "only check, and show what would be applied"},
     {"lock-timeout", "TIME", "how long to wait for another migration; 60s"},
+    REASON_FLAG,
     {NULL, NULL, NULL},
 };
 
@@ -168,6 +169,22 @@ static int apply(struct cli *cli, const struct migration *migration, bool *ret_a
     return code;
 }
 
+static const struct example examples[] = {
+    {"migrate", "creates the outbox in the database that OUTBOX_DSN names"},
+    {"migrate --dry-run", "what a new release would change"},
+    {NULL, NULL},
+};
+
+/* What outbox.audit takes as the reason. */
+static int set_reason(struct cli *cli)
+{
+    struct pg_args args = PG_ARGS_INIT;
+
+    pg_arg_text(&args, flag_text(&cli->args, "reason"));
+    return cli_query(cli, "SELECT pg_catalog.set_config('outbox.reason', coalesce($1, ''), false)", &args,
+                     NULL);
+}
+
 /* Sets what migration_begin reads. */
 static int set_patience(struct cli *cli)
 {
@@ -191,6 +208,8 @@ static int apply_pending(struct cli *cli, int first)
     json_t *done = json_array();
     int code = set_patience(cli);
 
+    if (code == CLI_OK)
+        code = set_reason(cli);
     for (int i = first; code == CLI_OK && i < migration_count; i++) {
         bool applied = false;
 
@@ -251,11 +270,11 @@ const struct command migrate_command = {
     .name = "migrate",
     .operands = "",
     .summary = "Creates the schema, or brings it up to date",
-    .help = "\n"
-            "Each migration is a transaction of its own. Those that run at once wait for each\n"
+    .help = "Each migration is a transaction of its own. Those that run at once wait for each\n"
             "other. The installed outbox.sql does the same with psql alone. The user must own\n"
             "the database and have CREATEROLE, or be a superuser.",
     .flags = flags,
+    .examples = examples,
     .connects = true,
     .changes = true,
     .run = run,

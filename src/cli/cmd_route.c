@@ -35,7 +35,14 @@ const struct command route_list_command = {
 static const struct flag_spec add_flags[] = {
     {"webhooks-only", NULL, "keep these events out of Kafka"},
     {"replace", NULL, "change the route if the pattern has one"},
+    REASON_FLAG,
     {NULL, NULL, NULL},
+};
+
+static const struct example add_examples[] = {
+    {"route add 'order.*' orders", "events order.placed, order.paid, ... go to the topic orders"},
+    {"route add 'internal.*' --webhooks-only", "these go to webhooks, but not to Kafka"},
+    {NULL, NULL},
 };
 
 static int run_add(struct cli *cli)
@@ -52,11 +59,9 @@ static int run_add(struct cli *cli)
     pg_arg_text(&args, pattern);
     pg_arg_text(&args, topic);
     pg_arg_bool(&args, replace);
-    code = cli_query(cli,
-                     "INSERT INTO outbox.route AS r (pattern, topic) VALUES ($1, $2)"
-                     " ON CONFLICT (pattern) DO UPDATE SET topic = excluded.topic WHERE $3"
-                     " RETURNING pattern, topic, created_at",
-                     &args, &result);
+    pg_arg_text(&args, flag_text(&cli->args, "reason"));
+    code = cli_query(cli, "SELECT pattern, topic, created_at FROM outbox.route_add($1, $2, $3, $4)", &args,
+                     &result);
     if (code != CLI_OK)
         return code;
     if (PQntuples(result) == 0)
@@ -75,11 +80,17 @@ const struct command route_add_command = {
     .least = 1,
     .most = 2,
     .summary = "Sends the events of a type, or of types like \"order.*\", to a topic",
-    .help = "\nAn event that names its topic itself goes there in any case.",
+    .help = "An event that names its topic itself goes there in any case.",
     .flags = add_flags,
+    .examples = add_examples,
     .connects = true,
     .changes = true,
     .run = run_add,
+};
+
+static const struct flag_spec remove_flags[] = {
+    REASON_FLAG,
+    {NULL, NULL, NULL},
 };
 
 static int run_remove(struct cli *cli)
@@ -90,8 +101,8 @@ static int run_remove(struct cli *cli)
     int code;
 
     pg_arg_text(&args, pattern);
-    code = cli_query(cli, "DELETE FROM outbox.route WHERE pattern = $1 RETURNING pattern, topic", &args,
-                     &result);
+    pg_arg_text(&args, flag_text(&cli->args, "reason"));
+    code = cli_query(cli, "SELECT pattern, topic FROM outbox.route_remove($1, $2)", &args, &result);
     if (code != CLI_OK)
         return code;
     if (PQntuples(result) == 0)
@@ -110,6 +121,7 @@ const struct command route_remove_command = {
     .least = 1,
     .most = 1,
     .summary = "Removes a route",
+    .flags = remove_flags,
     .connects = true,
     .changes = true,
     .run = run_remove,

@@ -3,45 +3,8 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/lanes.h"
 #include "cli/output.h"
-
-#define COUNT_MAX "100000" /* events are counted up to here, beyond they are estimated */
-
-/* What a lane has still to publish: the rest of its batch, and all that is committed
- * since (the same parts as a batch's, up to this statement's own snapshot).  Its lag in
- * seconds is the age of the oldest of them, but no more than the age of the tick up to
- * which all is published: a transaction that stayed open long is not the relay's delay. */
-static const char lanes_sql[] =
-    "SELECT n.lane, n.bucket_low, n.bucket_high,"
-    "       CASE WHEN lag.events < " COUNT_MAX " THEN lag.events"
-    "            ELSE greatest(lag.events, s.last_value - least(a.last_seq, n.seq)) END AS lag_events,"
-    "       lag.events < " COUNT_MAX " AS lag_exact,"
-    "       CASE WHEN lag.events = 0 THEN 0 ELSE round(extract(epoch FROM greatest('0', least("
-    "            clock_timestamp() - lag.oldest, clock_timestamp() - CASE WHEN n.done THEN b.at ELSE a.at END"
-    "       )))::numeric, 3) END AS lag_seconds,"
-    "       n.from_tick, n.to_tick, n.seq, n.done, n.published, n.acknowledged_at, n.halted, n.halted_detail,"
-    "       l.holder, l.epoch, l.expires_at,"
-    "       coalesce(l.holder IS NOT NULL AND l.expires_at > clock_timestamp(), false) AS lease_live"
-    "  FROM outbox.meta m"
-    "  JOIN outbox.lane n ON n.map = m.lane_map"
-    " CROSS JOIN outbox.event_seq s"
-    "  LEFT JOIN outbox.lease l ON l.name = format('lane/%s/%s', n.map, n.lane)"
-    "  LEFT JOIN outbox.tick a ON a.id = n.from_tick AND a.nonce = n.from_nonce"
-    "  LEFT JOIN outbox.tick b ON b.id = n.to_tick AND b.nonce = n.to_nonce"
-    " CROSS JOIN LATERAL ("
-    "       SELECT count(*) AS events, min(e.occurred_at) AS oldest FROM ("
-    "           SELECT r.occurred_at FROM outbox.batch_rows("
-    "               ARRAY(SELECT pg_snapshot_xip(a.snapshot)), pg_snapshot_xmax(a.snapshot), a.self_xid, "
-    "a.last_seq,"
-    "               b.snapshot, b.last_seq, n.seq, 9223372036854775807, n.bucket_low, n.bucket_high,"
-    "               CASE WHEN n.done THEN 0 ELSE " COUNT_MAX " END) AS r"
-    "           UNION ALL"
-    "           SELECT r.occurred_at FROM outbox.batch_rows("
-    "               ARRAY(SELECT pg_snapshot_xip(b.snapshot)), pg_snapshot_xmax(b.snapshot), b.self_xid, "
-    "b.last_seq,"
-    "               pg_current_snapshot(), 9223372036854775807, 0, 9223372036854775807, n.bucket_low,"
-    "               n.bucket_high, " COUNT_MAX ") AS r) AS e) AS lag"
-    " ORDER BY n.lane";
 
 /* The oldest transaction that has written events: its locks on the table tell.  Those of
  * a prepared one have no pid; the lock on its own xid, which it holds too, names it. */
@@ -94,7 +57,7 @@ static int read_status(struct cli *cli, struct status *ret)
     int code = cli_query(cli, summary_sql, NULL, &ret->summary);
 
     if (code == CLI_OK)
-        code = cli_query(cli, lanes_sql, NULL, &ret->lanes);
+        code = lanes_read(cli, &ret->lanes);
     if (code == CLI_OK)
         code = cli_query(cli, writer_sql, NULL, &ret->writer);
     if (code == CLI_OK)
@@ -233,8 +196,7 @@ const struct command status_command = {
     .name = "status",
     .operands = "",
     .summary = "Shows lag, lanes, lease, the oldest open writer, and deliveries by state",
-    .help = "\n"
-            "Lag in events: those committed whose publishing the relay has not yet recorded\n"
+    .help = "Lag in events: those committed whose publishing the relay has not yet recorded\n"
             "here; it does so about once a second, so a busy relay never shows 0. Exact up to\n"
             "100000, estimated beyond. Lag in seconds: the age of the oldest of them, or of\n"
             "the tick up to which all is published, if that is less.\n"

@@ -293,8 +293,7 @@ const struct command tail_command = {
     .name = "tail",
     .operands = "",
     .summary = "Follows the events of the database as they commit",
-    .help = "\n"
-            "Shows what is committed, not what is published, and needs no relay. Events that\n"
+    .help = "Shows what is committed, not what is published, and needs no relay. Events that\n"
             "become visible together come in the order of their numbers.\n"
             "With --json each event is a line; a payload that is neither JSON nor text is in\n"
             "payload_base64.",

@@ -11,16 +11,28 @@ libcli_la_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(JANSSON_CFLAGS)
 outboxctl_SOURCES = \
     %D%/cli.h \
     %D%/cmd_delivery.c \
+    %D%/cmd_delivery_change.c \
+    %D%/cmd_doctor.c \
     %D%/cmd_emit.c \
     %D%/cmd_endpoint.c \
+    %D%/cmd_endpoint_switch.c \
+    %D%/cmd_endpoint_test.c \
+    %D%/cmd_lane.c \
     %D%/cmd_migrate.c \
     %D%/cmd_route.c \
     %D%/cmd_status.c \
     %D%/cmd_tail.c \
+    %D%/doctor.c %D%/doctor.h \
+    %D%/doctor_database.c \
+    %D%/doctor_kafka.c \
+    %D%/doctor_schema.c \
+    %D%/find.c %D%/find.h \
+    %D%/help.c %D%/help.h \
+    %D%/lanes.c %D%/lanes.h \
     %D%/main.c
 outboxctl_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(JANSSON_CFLAGS)
-outboxctl_LDADD = libcli.la libconfig.la libpgconn.la libruntime.la libbase.la \
-    $(LIBPQ_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(CRYPTO_LIBS)
+outboxctl_LDADD = libcli.la libwebhook.la libsink.la libcore.la libconfig.la libpgconn.la libruntime.la \
+    libbase.la $(RDKAFKA_LIBS) $(CURL_LIBS) $(LIBPQ_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(CRYPTO_LIBS) -lpthread
 
 CLEANFILES += %D%/migrations.c
 %D%/migrations.c: $(outbox_sql_first) $(outbox_migrations) sql/embed.sh

@@ -7,24 +7,20 @@
 
 #include "base/uuid.h"
 #include "cli/cli.h"
+#include "cli/help.h"
 #include "config/nearest.h"
 
 static const struct command *const commands[] = {
-    &migrate_command,       &status_command,        &emit_command,          &tail_command,
-    &endpoint_add_command,  &endpoint_list_command, &endpoint_show_command, &endpoint_remove_command,
-    &delivery_list_command, &delivery_show_command, &route_list_command,    &route_add_command,
-    &route_remove_command,
+    &migrate_command,          &status_command,           &doctor_command,
+    &lane_list_command,        &emit_command,             &tail_command,
+    &endpoint_add_command,     &endpoint_list_command,    &endpoint_show_command,
+    &endpoint_test_command,    &endpoint_disable_command, &endpoint_enable_command,
+    &endpoint_remove_command,  &delivery_list_command,    &delivery_show_command,
+    &delivery_retry_command,   &delivery_resolve_command, &route_list_command,
+    &route_add_command,        &route_remove_command,
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static const struct flag_spec common_flags[] = {
-    {"dsn", "DSN", "connection string of the database; else OUTBOX_DSN (\"\": libpq's own variables)"},
-    {"json", NULL, "print JSON instead of a table"},
-    {"connect-timeout", "TIME", "for the connection; 10s"},
-    {"statement-timeout", "TIME", "for each statement; 30s, migrate 10m"},
-    {"help", NULL, "describe the command"},
-    {NULL, NULL, NULL},
-};
 static const struct flag_spec first_flags[] = {{"version", NULL, "print the version"}, {NULL, NULL, NULL}};
 
 int cli_fail(int code, const char *format, ...)
@@ -52,6 +48,8 @@ static int exit_of_sqlstate(const char *state)
         {"42501", CLI_REFUSED}, /* no right */
         {"25006", CLI_REFUSED}, /* a standby */
         {"55P03", CLI_REFUSED}, /* locked by another */
+        {"55000", CLI_REFUSED}, /* not in the state for that */
+        {"P0002", CLI_NOT_FOUND},
         {"0A000", CLI_REFUSED}, /* an old server, or a schema we do not know */
         {"57014", CLI_CONNECT}, /* its statement_timeout */
         {"57P", CLI_CONNECT},   /* shutting down */
@@ -113,6 +111,23 @@ int cli_end_reading(struct cli *cli)
     return cli_query(cli, "COMMIT", NULL, NULL);
 }
 
+int cli_begin_reasoned(struct cli *cli)
+{
+    struct pg_args args = PG_ARGS_INIT;
+    const char *reason = flag_text(&cli->args, "reason");
+    int code = cli_query(cli, "BEGIN ISOLATION LEVEL READ COMMITTED", NULL, NULL);
+
+    if (code != CLI_OK || !reason)
+        return code;
+    pg_arg_text(&args, reason);
+    return cli_query(cli, "SELECT pg_catalog.set_config('outbox.reason', $1, true)", &args, NULL);
+}
+
+int cli_commit(struct cli *cli)
+{
+    return cli_query(cli, "COMMIT", NULL, NULL);
+}
+
 int check_uuid(const char *what, const char *text)
 {
     struct outbox__uuid uuid;
@@ -120,50 +135,6 @@ int check_uuid(const char *what, const char *text)
     if (!text || outbox__uuid_parse(text, &uuid))
         return CLI_OK;
     return cli_fail(CLI_USAGE, "%s: must be a UUID; is \"%.80s\"", what, text);
-}
-
-static void print_flags(FILE *out, const char *title, const struct flag_spec *flags)
-{
-    fprintf(out, "\n%s\n", title);
-    for (; flags->name; flags++) {
-        char left[64];
-
-        snprintf(left, sizeof(left), "--%s%s%s", flags->name, flags->value ? " " : "",
-                 flags->value ? flags->value : "");
-        fprintf(out, "  %-26s %s\n", left, flags->help);
-    }
-}
-
-static void print_command(FILE *out, const struct command *command)
-{
-    fprintf(out, "usage: outboxctl %s%s%s [flags]\n\n%s.\n", command->name, command->operands[0] ? " " : "",
-            command->operands, command->summary);
-    if (command->help)
-        fprintf(out, "%s\n", command->help);
-    if (command->flags)
-        print_flags(out, "flags:", command->flags);
-    print_flags(out, "flags of every command:", common_flags);
-}
-
-static void print_help(FILE *out)
-{
-    fputs("usage: outboxctl COMMAND [flags]\n\ncommands (* changes the database):\n", out);
-    for (size_t i = 0; i < COMMANDS; i++) {
-        char left[64];
-
-        snprintf(left, sizeof(left), "%s %s", commands[i]->name, commands[i]->operands);
-        fprintf(out, "  %-26s %s %s\n", left, commands[i]->changes ? "*" : " ", commands[i]->summary);
-    }
-    fputs("  help COMMAND                 describes one of them\n", out);
-    print_flags(out, "flags of every command:", common_flags);
-    fputs("\nexit codes:\n"
-          "  0  done\n"
-          "  1  failed\n"
-          "  2  the command line, or a value in it, is not accepted\n"
-          "  3  the database cannot be reached, or did not answer in time\n"
-          "  4  what was named does not exist\n"
-          "  5  refused: a conflict, or missing rights\n",
-          out);
 }
 
 /* The command that the words begin with, two words before one. */
@@ -220,13 +191,17 @@ static int help(int count, char *const words[])
     int used;
 
     if (count == 0) {
-        print_help(stdout);
+        help_print_all(stdout, commands, COMMANDS);
+        return CLI_OK;
+    }
+    if (count == 1 && strcmp(words[0], "--json") == 0) {
+        help_print_json(stdout, commands, COMMANDS);
         return CLI_OK;
     }
     command = find_command(count, words, &used);
     if (!command)
         return fail_command(count, words);
-    print_command(stdout, command);
+    help_print_command(stdout, command);
     return CLI_OK;
 }
 
@@ -250,14 +225,14 @@ static bool dsn_is_readable(const char *dsn)
     return readable;
 }
 
-static int connect_database(struct cli *cli)
+int cli_connect(struct cli *cli)
 {
     const char *dsn = flag_text(&cli->args, "dsn");
     struct pg_conn_settings settings = {.application_name = "outboxctl"};
     outbox_error *err = NULL;
 
     if (!dsn)
-        dsn = getenv("OUTBOX_DSN");
+        dsn = cli->dsn ? cli->dsn : getenv("OUTBOX_DSN");
     if (!dsn)
         return cli_fail(CLI_USAGE,
                         "which database? Give --dsn or OUTBOX_DSN (\"\" for libpq's own variables)");
@@ -283,7 +258,7 @@ static int run_command(struct cli *cli, int count, char *const words[])
     if (flags_parse(&cli->args, count, words, command->flags, common_flags, false, &err) < 0)
         return cli_fail_error(err);
     if (flag_given(&cli->args, "help")) {
-        print_command(stdout, command);
+        help_print_command(stdout, command);
         return CLI_OK;
     }
     operands = (int)operand_count(&cli->args);
@@ -294,7 +269,7 @@ static int run_command(struct cli *cli, int count, char *const words[])
         return cli_fail_error(err);
     cli->json = flag_given(&cli->args, "json");
     if (command->connects) {
-        code = connect_database(cli);
+        code = cli_connect(cli);
         if (code != CLI_OK)
             return code;
     }
@@ -322,7 +297,7 @@ int main(int argc, char **argv)
     } else if (at == argc && flag_given(&cli.args, "help")) {
         code = help(0, NULL);
     } else if (at == argc) {
-        print_help(stderr);
+        help_print_all(stderr, commands, COMMANDS);
     } else {
         cli.command = find_command(argc - at, argv + at, &used);
         code = cli.command ? run_command(&cli, argc - at - used, argv + at + used)

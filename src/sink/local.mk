@@ -2,6 +2,7 @@ noinst_LTLIBRARIES += libsink.la
 libsink_la_SOURCES = \
     %D%/client.c %D%/client.h \
     %D%/errors.c %D%/errors.h %D%/result.h \
+    %D%/inspect.c %D%/inspect.h \
     %D%/kafka.c %D%/kafka.h \
     %D%/marker.c %D%/marker.h \
     %D%/producer.c %D%/producer.h \

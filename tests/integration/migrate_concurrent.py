@@ -6,6 +6,7 @@ import subprocess
 
 import tap
 
+COUNT = len(tap.MIGRATIONS)
 COMMANDS = {
     "outboxctl": [tap.BUILD + "/outboxctl", "migrate"],
     "psql": ["psql", "-X", "-f", tap.BUILD + "/sql/outbox.sql"],
@@ -34,9 +35,9 @@ def one_database(server, on):
         tap.sql(server, "DROP DATABASE IF EXISTS together")
         tap.sql(server, "CREATE DATABASE together")
         applied = finish([start(kind, dsn) for kind in ("psql", "outboxctl", "psql", "outboxctl")], f"{on}, {again}")
-        tap.is_(len(applied), 7, f"{on}, {again}: each migration is applied once")
-        tap.is_(len(set(applied)), 7, f"{on}, {again}: and by one of them")
-        tap.is_(tap.sql(dsn, "SELECT count(*), max(version) FROM outbox.migration"), [(7, 7)],
+        tap.is_(len(applied), COUNT, f"{on}, {again}: each migration is applied once")
+        tap.is_(len(set(applied)), COUNT, f"{on}, {again}: and by one of them")
+        tap.is_(tap.sql(dsn, "SELECT count(*), max(version) FROM outbox.migration"), [(COUNT, COUNT)],
                 f"{on}, {again}: the record has each once")
 
 
@@ -47,7 +48,7 @@ def several_databases(server, on):
     kinds = ("psql", "outboxctl", "psql", "outboxctl")
     finish([start(kind, f"{server} dbname={name}") for kind, name in zip(kinds, names)], f"{on}, several databases")
     for name in names:
-        tap.is_(tap.sql(f"{server} dbname={name}", "SELECT count(*) FROM outbox.migration"), [(7,)],
+        tap.is_(tap.sql(f"{server} dbname={name}", "SELECT count(*) FROM outbox.migration"), [(COUNT,)],
                 f"{on}, several databases: {name} is complete")
 
 
@@ -64,7 +65,7 @@ def meeting_at_a_role(server, on):
     tap.ok(tap.wait_until(lambda: tap.sql(server, waits)), f"{on}, at a role: the second waits for the first")
     other.commit()
     other.close()
-    tap.is_(len(finish([process], f"{on}, at a role")), 7, f"{on}, at a role: and then goes on")
+    tap.is_(len(finish([process], f"{on}, at a role")), COUNT, f"{on}, at a role: and then goes on")
 
 
 for version in ("15", "18"):

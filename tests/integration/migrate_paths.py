@@ -66,7 +66,7 @@ def check_dry_run(dsn, on):
     before = tap.sql(dsn, "SELECT count(*) FROM pg_namespace")
     status, output, errors = tap.outboxctl(dsn, "migrate", "--dry-run")
     tap.is_((status, errors), (0, ""), f"{on}: --dry-run succeeds on an empty database")
-    tap.like(output, "would apply 0001_foundation\n(.*\n)*would apply 0007_grants", f"{on}: and lists what it would do")
+    tap.like(output, "would apply 0001_foundation\n(.*\n)*would apply 0008_operate(\n.*)*$", f"{on}: and lists what it would do")
     status, output, _ = tap.outboxctl(dsn, "migrate", "--dry-run", "--json")
     plan = json.loads(output)
     tap.is_((plan["pending"][:2], plan["version"]), ([1, 2], 0), f"{on}: as JSON too")
@@ -99,7 +99,7 @@ def check_halfway(server, wanted, on):
         f.write(text[:text.index("-- ===== 0004")])
     tap.is_(tap.run(["psql", "-X", dsn, "-f", part])[0], 0, f"{on}: psql applies three migrations")
     status, output, _ = tap.outboxctl(dsn, "migrate", "--json")
-    tap.is_(json.loads(output)["applied"], [4, 5, 6, 7], f"{on}: and outboxctl the others")
+    tap.is_(json.loads(output)["applied"], list(range(4, len(tap.MIGRATIONS) + 1)), f"{on}: and outboxctl the others")
     same(catalog(dsn), wanted, f"{on}: with the same result")
 
 
@@ -130,7 +130,7 @@ def check(version):
     check_dry_run(owned, on)
     status, output, errors = tap.outboxctl(owned, "migrate")
     tap.is_((status, errors), (0, ""), f"{on}: a plain owner with CREATEROLE can migrate")
-    tap.is_(output.count("applied "), 7, f"{on}: and is told what was done")
+    tap.is_(output.count("applied "), len(tap.MIGRATIONS), f"{on}: and is told what was done")
     check_again(owned, f"{on}, plain owner")
     check_works(owned, f"{on}, plain owner")
     if version != "15":

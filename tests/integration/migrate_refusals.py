@@ -1,14 +1,37 @@
 #!/usr/bin/python3
 """When a migration must not run: whoever asks gets the reason, and nothing changes."""
+import hashlib
 import os
 
 import tap
 
 SCRIPT = tap.BUILD + "/sql/outbox.sql"
+LAST = len(tap.MIGRATIONS)
+LAST_NAME = os.path.basename(tap.MIGRATIONS[-1]).removesuffix(".sql")
 
 
 def psql(dsn, **environment):
     return tap.run(["psql", "-X", dsn, "-f", SCRIPT], env=dict(os.environ, **environment))
+
+
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+def database_before_last():
+    """A database in which only the last migration is pending."""
+    dsn = tap.create_database(migrate=False)
+    script = ""
+    for version, path in enumerate(tap.MIGRATIONS[:-1], 1):
+        name = os.path.basename(path).removesuffix(".sql").partition("_")[2]
+        checksum = hashlib.sha256(read(path).encode()).hexdigest()
+        script += read(tap.SRC + "/sql/begin.sql") + read(tap.SRC + "/sql/bootstrap.sql") + read(path) + (
+            f"\nINSERT INTO outbox.migration (version, name, checksum) VALUES ({version}, '{name}', '{checksum}');\nCOMMIT;\n")
+    status, _, errors = tap.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", dsn], input=script)
+    if status:
+        tap.bail(errors)
+    return dsn
 
 
 def both_refuse(dsn, by_outboxctl, by_psql, name, arguments=(), environment=None):
@@ -32,15 +55,15 @@ def changed_checksum():
     tap.is_(status, 5, "a changed migration: --status refuses too")
     tap.is_(tap.outboxctl(dsn, "migrate", "--dry-run")[0], 5, "a changed migration: so does --dry-run")
     # Pending ones do not excuse it.
-    tap.sql(dsn, "DELETE FROM outbox.migration WHERE version = 7")
+    tap.sql(dsn, "DELETE FROM outbox.migration WHERE version = %s", (LAST,))
     both_refuse(dsn, why, why, "a changed migration before a pending one")
 
 
 def newer_database():
     dsn = tap.create_database()
-    tap.sql(dsn, "INSERT INTO outbox.migration (version, name, checksum) VALUES (8, 'later', 'x')")
-    both_refuse(dsn, r"migration 8 \(later\), which this outboxctl does not know.*newer release",
-                r"migration 8 \(later\), which this outbox.sql does not know", "a newer database")
+    tap.sql(dsn, "INSERT INTO outbox.migration (version, name, checksum) VALUES (%s, 'later', 'x')", (LAST + 1,))
+    both_refuse(dsn, rf"migration {LAST + 1} \(later\), which this outboxctl does not know.*newer release",
+                rf"migration {LAST + 1} \(later\), which this outbox.sql does not know", "a newer database")
 
 
 def missing_migration():
@@ -52,15 +75,14 @@ def missing_migration():
 
 
 def running_migration():
-    dsn = tap.create_database()
-    tap.sql(dsn, "DELETE FROM outbox.migration WHERE version = 7")
+    dsn = database_before_last()
     other = tap.connect(dsn, autocommit=False)
     other.cursor().execute("SELECT pg_advisory_xact_lock(1868721016, 1)")
     why = "another migration of this outbox has been running for 1[0-9]{2}ms"
     both_refuse(dsn, why, why, "another migration", ("--lock-timeout", "100ms"),
                 {"PGOPTIONS": "-c outbox.migration_lock_timeout=101ms"})
     other.close()
-    tap.is_(tap.outboxctl(dsn, "migrate")[0:2], (0, "applied 0007_grants\n"), "another migration: afterwards it runs")
+    tap.is_(tap.outboxctl(dsn, "migrate")[0:2], (0, f"applied {LAST_NAME}\n"), "another migration: afterwards it runs")
 
 
 def failing_migration():

@@ -13,6 +13,7 @@ Whatever spawn started is ended and what create_database made is dropped at the
 end; at_exit adds more of that kind.
 """
 import atexit
+import glob
 import os
 import re
 import signal
@@ -29,6 +30,7 @@ DSN18 = os.environ.get("OUTBOX_TEST_DSN18", "")
 DSN_TCP = os.environ.get("OUTBOX_TEST_DSN_TCP", "")
 KAFKA = os.environ.get("OUTBOX_TEST_KAFKA", "")
 TMP = os.environ.get("OUTBOX_TEST_TMP", "/tmp")
+MIGRATIONS = sorted(glob.glob(SRC + "/sql/migrations/*.sql"))
 
 _count = 0
 _failed = 0

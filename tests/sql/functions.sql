@@ -12,7 +12,9 @@ SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_
     'partition_look', 'rotate', 'day_slot', 'tick_needed', 'tick', 'batch_rows', 'batch', 'check_headers',
     'max_payload_bytes', 'check_event', 'claim_ids', 'ring', 'admit', 'emit_event', 'emit_events', 'emit',
     'lane_acquire', 'lane_renew', 'lane_release', 'lane_halt', 'lane_interval', 'lane_acknowledge',
-    'delivery_claim', 'delivery_finish', 'delivery_recover', 'endpoint_add', 'endpoint_remove']);
+    'delivery_claim', 'delivery_finish', 'delivery_recover', 'endpoint_add', 'endpoint_remove',
+    'audit_migration', 'endpoint_disable', 'endpoint_enable', 'endpoint_test', 'hmac_sha256', 'delivery_revive',
+    'delivery_retry', 'delivery_retry_of', 'delivery_resolve', 'route_add', 'route_remove']);
 
 SELECT is((SELECT array_agg(signature ORDER BY signature COLLATE "C") FROM f WHERE name = 'emit'),
           ARRAY['outbox.emit(text,text,bytea,text,text,jsonb,uuid,text,integer,text,text,timestamp with time zone,text)',
@@ -24,9 +26,12 @@ SELECT is_empty($$
     SELECT signature FROM f WHERE definer AND NOT 'search_path=pg_catalog, pg_temp' = ANY (config)
 $$, 'every SECURITY DEFINER function pins its search_path, pg_temp last');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE definer),
-          ARRAY['admit', 'claim_ids', 'delivery_claim', 'delivery_finish', 'delivery_recover', 'emit_event', 'emit_events',
-                'endpoint_add', 'endpoint_remove', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_release',
-                'lane_renew', 'partition_add', 'partition_look', 'ring', 'rotate', 'tick', 'tick_needed'],
+          ARRAY['admit', 'audit_migration', 'claim_ids', 'delivery_claim', 'delivery_finish', 'delivery_recover',
+                'delivery_resolve', 'delivery_retry', 'delivery_retry_of', 'delivery_revive', 'emit_event', 'emit_events',
+                'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
+                'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_release',
+                'lane_renew', 'partition_add', 'partition_look', 'ring', 'rotate', 'route_add', 'route_remove',
+                'tick', 'tick_needed'],
           'and these are they');
 SELECT is_empty($$
     SELECT signature FROM f
@@ -40,7 +45,8 @@ SELECT is_empty($$
 $$, 'so do the other plpgsql functions, but check_event');
 SELECT is_empty($$
     SELECT f.signature FROM f, aclexplode(f.proacl) AS a
-     WHERE f.name IN ('check_event', 'check_headers', 'claim_ids', 'ring', 'partition_look', 'lane_interval')
+     WHERE f.name IN ('check_event', 'check_headers', 'claim_ids', 'ring', 'partition_look', 'lane_interval',
+                      'audit_migration', 'hmac_sha256', 'delivery_revive')
        AND a.grantee <> 'outbox_owner'::regrole
 $$, 'what only other functions call, only the owner may execute');
 SELECT is((SELECT count(*) FROM f WHERE name = 'emit' AND NOT definer AND language = 'sql'
@@ -84,7 +90,7 @@ SELECT is(pg_temp.attacked('outbox_relay', $$SELECT outbox.lane_acquire(1, 0, 'a
 
 -- How they run ----------------------------------------------------------------------------
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility = 'i'),
-          ARRAY['bucket', 'check_headers', 'day_slot', 'lock_class', 'pattern_to_like', 'patterns_to_like'],
+          ARRAY['bucket', 'check_headers', 'day_slot', 'hmac_sha256', 'lock_class', 'pattern_to_like', 'patterns_to_like'],
           'the immutable ones');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility = 's'),
           ARRAY['batch', 'batch_rows', 'check_event', 'lane_interval', 'max_payload_bytes'], 'the stable ones');

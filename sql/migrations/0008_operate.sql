@@ -1,0 +1,313 @@
+-- What operators do.  Each change is a function that leaves its row in outbox.audit, in
+-- the same transaction: who, when, what, why.
+
+-- Why, for what has no argument for it: SET LOCAL outbox.reason = '...'.
+ALTER TABLE outbox.audit ALTER COLUMN reason SET DEFAULT nullif(current_setting('outbox.reason', true), '');
+CREATE INDEX audit_subject_idx ON outbox.audit (subject);
+
+-- Whoever migrates is in the audit too, by outboxctl or by psql.
+INSERT INTO outbox.audit (at, who, action, subject, reason, detail)
+SELECT m.applied_at, m.applied_by, 'migrate', format('%s_%s', lpad(m.version::text, 4, '0'), m.name), NULL,
+       jsonb_build_object('checksum', m.checksum)
+  FROM outbox.migration m ORDER BY m.version;
+CREATE FUNCTION outbox.audit_migration() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO outbox.audit (action, subject, detail)
+    VALUES ('migrate', format('%s_%s', lpad(NEW.version::text, 4, '0'), NEW.name),
+            jsonb_build_object('checksum', NEW.checksum));
+    RETURN NULL;
+END $$;
+CREATE TRIGGER audit_migration AFTER INSERT ON outbox.migration
+FOR EACH ROW EXECUTE FUNCTION outbox.audit_migration();
+
+-- Function:  outbox.endpoint_disable(id, reason)
+-- Nothing more is sent to the endpoint, except what is being sent.  Its open deliveries
+-- wait; events that are published meanwhile do not get any for it.
+-- Returns:   changed: false if it was disabled already; open: deliveries that wait
+-- No row if there is no such endpoint.
+CREATE FUNCTION outbox.endpoint_disable(p_id uuid, p_reason text DEFAULT NULL)
+RETURNS TABLE (changed boolean, open bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    was boolean;
+BEGIN
+    SELECT p.enabled INTO was FROM outbox.endpoint p WHERE p.id = p_id AND p.removed_at IS NULL FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT count(*) INTO open FROM outbox.delivery d
+     WHERE d.endpoint = p_id AND d.state IN ('pending', 'failed');
+    changed := was;
+    IF was THEN
+        UPDATE outbox.endpoint p SET enabled = false, disabled_reason = coalesce(p_reason, 'by ' || session_user)
+         WHERE p.id = p_id;
+        INSERT INTO outbox.audit (action, subject, reason, detail)
+        VALUES ('endpoint disable', p_id::text, p_reason, jsonb_build_object('open', open));
+    END IF;
+    RETURN NEXT;
+END $$;
+
+-- Function:  outbox.endpoint_enable(id, reason)
+-- The reverse: what waited is sent, as it is due.
+-- Returns:   changed: false if it was enabled already; open: deliveries that waited
+-- No row if there is no such endpoint.
+CREATE FUNCTION outbox.endpoint_enable(p_id uuid, p_reason text DEFAULT NULL)
+RETURNS TABLE (changed boolean, open bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    former outbox.endpoint;
+BEGIN
+    SELECT p.* INTO former FROM outbox.endpoint p WHERE p.id = p_id AND p.removed_at IS NULL FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT count(*) INTO open FROM outbox.delivery d
+     WHERE d.endpoint = p_id AND d.state IN ('pending', 'failed');
+    changed := NOT former.enabled;
+    IF changed THEN
+        UPDATE outbox.endpoint p SET enabled = true, disabled_reason = NULL WHERE p.id = p_id;
+        INSERT INTO outbox.audit (action, subject, reason, detail)
+        VALUES ('endpoint enable', p_id::text, p_reason,
+                jsonb_build_object('open', open, 'disabled_reason', former.disabled_reason));
+    END IF;
+    RETURN NEXT;
+END $$;
+
+-- HMAC-SHA256 (RFC 2104), which PostgreSQL has only in an extension.
+CREATE FUNCTION outbox.hmac_sha256(message bytea, secret bytea) RETURNS bytea
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    short bytea := CASE WHEN octet_length(secret) > 64 THEN sha256(secret) ELSE secret END;
+    inner_pad bytea := decode(repeat('36', 64), 'hex');
+    outer_pad bytea := decode(repeat('5c', 64), 'hex');
+BEGIN
+    FOR i IN 0..octet_length(short) - 1 LOOP
+        inner_pad := set_byte(inner_pad, i, get_byte(inner_pad, i) # get_byte(short, i));
+        outer_pad := set_byte(outer_pad, i, get_byte(outer_pad, i) # get_byte(short, i));
+    END LOOP;
+    RETURN sha256(outer_pad || sha256(inner_pad || message));
+END $$;
+
+-- Function:  outbox.endpoint_test(id, reason)
+-- A test webhook for the endpoint, signed here: the operator who sends it may not read
+-- the secrets, and nothing else can be signed this way.
+-- Returns:   what to send, and where; no row if there is no such endpoint
+CREATE FUNCTION outbox.endpoint_test(p_id uuid, p_reason text DEFAULT NULL)
+RETURNS TABLE (url text, timeout_ms integer, message_id uuid, message_timestamp bigint, signature text,
+               message_type text, content_type text, payload text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    tested  outbox.endpoint;
+    content bytea;
+BEGIN
+    SELECT p.* INTO tested FROM outbox.endpoint p WHERE p.id = p_id AND p.removed_at IS NULL;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    url := tested.url;
+    timeout_ms := tested.timeout_ms;
+    message_id := gen_random_uuid();
+    message_timestamp := floor(extract(epoch FROM clock_timestamp()));
+    message_type := 'outbox.test';
+    content_type := 'application/json';
+    payload := json_build_object('type', message_type, 'endpoint', p_id, 'timestamp', message_timestamp);
+    content := convert_to(format('%s.%s.%s', message_id, message_timestamp, payload), 'UTF8');
+    SELECT string_agg('v1,' || encode(outbox.hmac_sha256(content, x.secret), 'base64'), ' ' ORDER BY x.id DESC)
+      INTO signature
+      FROM outbox.endpoint_secret x
+     WHERE x.endpoint = p_id AND x.kind = 'v1' AND x.sealed_with IS NULL
+       AND (x.expires_at IS NULL OR x.expires_at > clock_timestamp());
+    IF signature IS NULL THEN
+        RAISE EXCEPTION 'endpoint %: has no live secret of kind v1; webhooks are never sent unsigned', p_id
+            USING ERRCODE = '55000';
+    END IF;
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    VALUES ('endpoint test', p_id::text, p_reason, jsonb_build_object('message_id', message_id));
+    RETURN NEXT;
+END $$;
+
+-- Makes deliveries due again, whatever they were; the caller has locked and judged them.
+-- A new token: nobody who was sending one of them before can record a result any more.
+-- The schedule begins anew, the count of sends goes on.
+CREATE FUNCTION outbox.delivery_revive(p_ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE outbox.delivery d
+       SET state = 'pending', attempts = 0, token = nextval('outbox.delivery_token'), next_at = clock_timestamp(),
+           lease_until = NULL, finished_at = NULL
+     WHERE d.id = ANY (p_ids);
+END $$;
+
+-- Function:  outbox.delivery_retry(ids, reason)
+-- Sends these deliveries again, now: failed, dead, parked and unknown ones.
+-- Returns:   how many.  All of them or, by an exception that names the first that cannot, none.
+CREATE FUNCTION outbox.delivery_retry(p_ids bigint[], p_reason text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wanted bigint[] := ARRAY(SELECT DISTINCT u.id FROM unnest(p_ids) AS u(id) ORDER BY u.id);
+    was    jsonb := '{}';
+    d      record;
+BEGIN
+    -- An endpoint that is being removed must not be left with open deliveries.
+    PERFORM pg_advisory_xact_lock_shared(outbox.lock_class(), 5);
+    FOR d IN SELECT x.id, x.state, x.next_at, x.lease_until, p.removed_at
+               FROM outbox.delivery x LEFT JOIN outbox.endpoint p ON p.id = x.endpoint
+              WHERE x.id = ANY (wanted) ORDER BY x.id FOR UPDATE OF x LOOP
+        IF d.state = 'delivered' THEN
+            RAISE EXCEPTION 'delivery % was delivered: it is not sent again', d.id USING ERRCODE = '55000';
+        ELSIF d.state = 'sending' THEN
+            RAISE EXCEPTION 'delivery % is being sent: wait for its result, or for its lease to end at %', d.id,
+                            d.lease_until USING ERRCODE = '55000';
+        ELSIF d.state = 'pending' THEN
+            RAISE EXCEPTION 'delivery % is pending already, due at %', d.id, d.next_at USING ERRCODE = '55000';
+        ELSIF d.removed_at IS NOT NULL THEN
+            RAISE EXCEPTION 'delivery %: its endpoint was removed', d.id USING ERRCODE = '55000';
+        END IF;
+        was := was || jsonb_build_object(d.id::text, d.state);
+    END LOOP;
+    FOR d IN SELECT u.id FROM unnest(wanted) AS u(id) WHERE NOT was ? u.id::text LOOP
+        RAISE EXCEPTION 'there is no delivery %', d.id USING ERRCODE = 'P0002';
+    END LOOP;
+    PERFORM outbox.delivery_revive(wanted);
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    SELECT 'delivery retry', u.id::text, p_reason, jsonb_build_object('was', was -> u.id::text)
+      FROM unnest(wanted) AS u(id);
+    RETURN cardinality(wanted);
+END $$;
+
+-- Function:  outbox.delivery_retry_of(endpoint, state, after, limit, reason)
+-- The same with an endpoint's deliveries of one state, beyond the id after.
+-- Returns:   retried: how many; last: the highest id among them, for the next call
+-- One row in the audit, with their ids.
+CREATE FUNCTION outbox.delivery_retry_of(
+    p_endpoint uuid, p_state text, p_after bigint, p_limit integer, p_reason text DEFAULT NULL,
+    OUT retried bigint, OUT last bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    chosen bigint[];
+BEGIN
+    IF coalesce(p_state NOT IN ('failed', 'dead', 'parked', 'unknown'), true) THEN
+        RAISE EXCEPTION 'state: is %, must be failed, dead, parked or unknown', coalesce(p_state, 'null')
+            USING ERRCODE = '22023', COLUMN = 'state';
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared(outbox.lock_class(), 5);
+    IF NOT EXISTS (SELECT FROM outbox.endpoint p WHERE p.id = p_endpoint AND p.removed_at IS NULL) THEN
+        RAISE EXCEPTION 'there is no endpoint %, or it was removed', p_endpoint USING ERRCODE = 'P0002';
+    END IF;
+    -- What is locked is being sent or recorded just now.
+    chosen := ARRAY(SELECT d.id FROM outbox.delivery d
+                     WHERE d.endpoint = p_endpoint AND d.state = p_state AND d.id > p_after
+                     ORDER BY d.id LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    retried := cardinality(chosen);
+    last := chosen[retried];
+    IF retried > 0 THEN
+        PERFORM outbox.delivery_revive(chosen);
+        INSERT INTO outbox.audit (action, subject, reason, detail)
+        VALUES ('delivery retry', p_endpoint::text, p_reason,
+                jsonb_build_object('was', p_state, 'count', retried, 'deliveries', to_jsonb(chosen)));
+    END IF;
+END $$;
+
+-- Function:  outbox.delivery_resolve(id, state, reason)
+-- Decides what the sender could not: the delivery is delivered, or dead.
+-- Returns:   the state it had; null if there is no such delivery
+CREATE FUNCTION outbox.delivery_resolve(p_id bigint, p_state text, p_reason text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    d record;
+BEGIN
+    IF coalesce(p_state NOT IN ('delivered', 'dead'), true) THEN
+        RAISE EXCEPTION 'state: is %, must be delivered or dead', coalesce(p_state, 'null')
+            USING ERRCODE = '22023', COLUMN = 'state';
+    END IF;
+    SELECT x.id, x.state, x.lease_until INTO d FROM outbox.delivery x WHERE x.id = p_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF d.state = 'sending' THEN
+        RAISE EXCEPTION 'delivery % is being sent: wait for its result, or for its lease to end at %', p_id,
+                        d.lease_until USING ERRCODE = '55000';
+    ELSIF d.state = p_state THEN
+        RAISE EXCEPTION 'delivery % is % already', p_id, d.state USING ERRCODE = '55000';
+    ELSIF d.state = 'delivered' THEN
+        RAISE EXCEPTION 'delivery % was delivered, by a recorded answer: that stands', p_id USING ERRCODE = '55000';
+    ELSIF d.state = 'pending' AND p_state = 'delivered' THEN
+        RAISE EXCEPTION 'delivery % is pending: it cannot have been delivered', p_id USING ERRCODE = '55000';
+    END IF;
+    UPDATE outbox.delivery x
+       SET state = p_state, token = nextval('outbox.delivery_token'), lease_until = NULL,
+           finished_at = clock_timestamp()
+     WHERE x.id = p_id;
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    VALUES ('delivery resolve', p_id::text, p_reason, jsonb_build_object('was', d.state, 'as', p_state));
+    RETURN d.state;
+END $$;
+
+-- Function:  outbox.route_add(pattern, topic, replace, reason)
+-- Sends the events of a type, or of types like 'order.*', to a topic; null: to webhooks only.
+-- Returns:   the route; no row if the pattern has one and it is not to be replaced
+CREATE FUNCTION outbox.route_add(
+    p_pattern text, p_topic text, p_replace boolean DEFAULT false, p_reason text DEFAULT NULL)
+RETURNS SETOF outbox.route
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    former outbox.route;
+    made   outbox.route;
+BEGIN
+    SELECT r.* INTO former FROM outbox.route r WHERE r.pattern = p_pattern FOR UPDATE;
+    INSERT INTO outbox.route AS r (pattern, topic) VALUES (p_pattern, p_topic)
+    ON CONFLICT (pattern) DO UPDATE SET topic = excluded.topic WHERE p_replace
+    RETURNING r.* INTO made;
+    IF made.pattern IS NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    VALUES ('route add', p_pattern, p_reason,
+            jsonb_build_object('topic', p_topic) || CASE WHEN former.pattern IS NULL THEN '{}'
+                                                    ELSE jsonb_build_object('was', former.topic) END);
+    RETURN NEXT made;
+END $$;
+
+-- Function:  outbox.route_remove(pattern, reason)
+-- Returns:   the route that was; no row if there was none
+CREATE FUNCTION outbox.route_remove(p_pattern text, p_reason text DEFAULT NULL) RETURNS SETOF outbox.route
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    former outbox.route;
+BEGIN
+    DELETE FROM outbox.route r WHERE r.pattern = p_pattern RETURNING r.* INTO former;
+    IF former.pattern IS NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    VALUES ('route remove', p_pattern, p_reason, jsonb_build_object('topic', former.topic));
+    RETURN NEXT former;
+END $$;
+
+-- Whoever operates sees the lag, as a reader does: outboxctl status and lane list.
+GRANT EXECUTE ON FUNCTION outbox.batch(bigint, bigint, bigint, bigint, integer, integer, integer),
+                          outbox.batch_rows(xid8[], xid8, xid8, bigint, pg_snapshot, bigint, bigint, bigint, integer, integer, integer),
+                          outbox.bucket(text, bigint)
+                       TO outbox_admin;
+
+-- Whoever could write the table could leave no trace.
+REVOKE INSERT, UPDATE, DELETE ON outbox.route FROM outbox_admin;
+
+DO $$
+DECLARE
+    f record;
+BEGIN
+    FOR f IN
+        SELECT p.oid::regprocedure AS signature, p.proname AS name
+          FROM pg_proc p WHERE p.pronamespace = 'outbox'::regnamespace
+           AND p.proname IN ('audit_migration', 'endpoint_disable', 'endpoint_enable', 'endpoint_test', 'hmac_sha256',
+                             'delivery_revive', 'delivery_retry', 'delivery_retry_of', 'delivery_resolve',
+                             'route_add', 'route_remove')
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f.signature);
+        IF f.name NOT IN ('audit_migration', 'hmac_sha256', 'delivery_revive') THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_admin', f.signature);
+        END IF;
+    END LOOP;
+END $$;
