@@ -2,4 +2,5 @@
 EXTRA_DIST += \
     %D%/guarantees.sh \
     %D%/links.sh \
+    %D%/manual.py \
     %D%/doxygen.sh
