@@ -8,8 +8,19 @@ bench_writers_load_SOURCES = %D%/writers_load.c
 bench_writers_load_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) -pthread
 bench_writers_load_LDADD = liboutbox.la $(LIBPQ_LIBS)
 
+if BUILD_RELAY
+EXTRA_PROGRAMS += %D%/kafka-alone %D%/latency-load
+bench_binaries += %D%/kafka-alone$(EXEEXT) %D%/latency-load$(EXEEXT)
+bench_kafka_alone_SOURCES = %D%/kafka_alone.c
+bench_kafka_alone_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
+bench_kafka_alone_LDADD = libsink.la libcore.la libruntime.la libbase.la $(RDKAFKA_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS)
+bench_latency_load_SOURCES = %D%/latency_load.c
+bench_latency_load_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(RDKAFKA_CFLAGS) -pthread
+bench_latency_load_LDADD = libruntime.la liboutbox.la $(LIBPQ_LIBS) $(RDKAFKA_LIBS)
+endif
+
 .PHONY: bench-programs
 bench-programs: $(bench_binaries)
 
-EXTRA_DIST += %D%/run %D%/lib/report.py %D%/lib/rounds.py %D%/lib/servers.py %D%/lib/writers.py
+EXTRA_DIST += %D%/run %D%/lib/drain.py %D%/lib/latency.py %D%/lib/report.py %D%/lib/rounds.py %D%/lib/servers.py %D%/lib/writers.py
 CLEANFILES += $(EXTRA_PROGRAMS)

@@ -80,6 +80,10 @@ class Stack:
     def program(self, name):
         return os.path.join(self.build, name)
 
+    def call(self, name, *arguments):
+        """Runs a program of the build; its output is returned."""
+        return call(self.program(name), *arguments, env=self.environment())
+
     def environment(self):
         clean = {n: v for n, v in os.environ.items() if not n.startswith(("OUTBOX_", "PG"))}
         return {**clean, "OUTBOX_DSN": self.dsn}

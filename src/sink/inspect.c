@@ -122,7 +122,7 @@ static void take_entry(const rd_kafka_ConfigEntry_t *entry, struct topic_facts *
     if (strcmp(name, "cleanup.policy") == 0)
         snprintf(ret->cleanup, sizeof(ret->cleanup), "%s", value);
     else if (strcmp(name, "min.insync.replicas") == 0)
-        ret->min_insync = atoi(value);
+        ret->min_insync = (int)strtol(value, NULL, 10);
     else if (strcmp(name, "unclean.leader.election.enable") == 0)
         ret->unclean_election = strcmp(value, "true") == 0;
 }
