@@ -1,8 +1,6 @@
 #include "relay/records.h"
 
-#include <inttypes.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -28,6 +26,9 @@ struct records {
     const char **topics;
     size_t allocated;
     size_t used; /* rooms with something to give back */
+    time_t second; /* whose text is below, if it has a size */
+    size_t second_size;
+    char second_text[TIME_TEXT];
 };
 
 struct records *records_new(void)
@@ -71,40 +72,73 @@ static bool make_room(struct records *records, size_t count)
     return records->allocated != 0;
 }
 
-static void put(struct sink_header **at, const char *name, const char *value)
+static void put_text(struct sink_header **at, const char *name, const char *value, size_t size)
 {
-    if (!value)
-        return;
-    **at = (struct sink_header){name, value, strlen(value)};
+    **at = (struct sink_header){name, value, size};
     ++*at;
 }
 
-/* RFC 3339 in UTC, with microseconds. */
-static void format_time(int64_t us, char ret[TIME_TEXT])
+static void put(struct sink_header **at, const char *name, const char *value)
 {
-    int64_t fraction = (us % 1000000 + 1000000) % 1000000;
-    time_t seconds = (time_t)((us - fraction) / 1000000);
-    struct tm utc;
-    size_t size;
-
-    gmtime_r(&seconds, &utc);
-    size = strftime(ret, TIME_TEXT, "%Y-%m-%dT%H:%M:%S", &utc);
-    snprintf(ret + size, TIME_TEXT - size, ".%06" PRId64 "Z", fraction);
+    if (value)
+        put_text(at, name, value, strlen(value));
 }
 
-static size_t put_own_headers(const struct page_event *event, struct room *room)
+static char *put_digits(char *at, uint64_t number, int width)
+{
+    for (int i = width; i-- > 0; number /= 10)
+        at[i] = (char)('0' + number % 10);
+    return at + width;
+}
+
+static size_t format_number(int64_t number, char ret[24])
+{
+    uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    char *at = ret;
+    int width = 1;
+
+    for (uint64_t left = rest; left >= 10; left /= 10)
+        width++;
+    if (number < 0)
+        *at++ = '-';
+    at = put_digits(at, rest, width);
+    *at = '\0';
+    return (size_t)(at - ret);
+}
+
+/* RFC 3339 in UTC, with microseconds.  Events come in the order of their time, more or less, and
+ * many to a second: the calendar is asked once for each. */
+static size_t format_time(struct records *records, int64_t us, char ret[TIME_TEXT])
+{
+    int64_t fraction = (us % 1000000 + 1000000) % 1000000;
+    time_t second = (time_t)((us - fraction) / 1000000);
+    char *at;
+
+    if (records->second_size == 0 || records->second != second) {
+        struct tm utc;
+
+        gmtime_r(&second, &utc);
+        records->second_size = strftime(records->second_text, TIME_TEXT, "%Y-%m-%dT%H:%M:%S.", &utc);
+        records->second = second;
+    }
+    memcpy(ret, records->second_text, records->second_size);
+    at = put_digits(ret + records->second_size, (uint64_t)fraction, 6);
+    *at++ = 'Z';
+    *at = '\0';
+    return (size_t)(at - ret);
+}
+
+static size_t put_own_headers(struct records *records, const struct page_event *event, struct room *room)
 {
     struct sink_header *at = room->headers;
     struct outbox__uuid id;
 
     memcpy(id.bytes, event->id, sizeof(id.bytes));
     outbox__uuid_format(&id, room->id);
-    snprintf(room->seq, sizeof(room->seq), "%" PRId64, event->seq);
-    format_time(event->occurred_at, room->time);
-    put(&at, "outbox-id", room->id);
+    put_text(&at, "outbox-id", room->id, OUTBOX__UUID_TEXT - 1);
     put(&at, "outbox-type", event->type);
-    put(&at, "outbox-time", room->time);
-    put(&at, "outbox-seq", room->seq);
+    put_text(&at, "outbox-time", room->time, format_time(records, event->occurred_at, room->time));
+    put_text(&at, "outbox-seq", room->seq, format_number(event->seq, room->seq));
     put(&at, "outbox-tenant", event->tenant);
     put(&at, "content-type", event->content_type);
     put(&at, "traceparent", event->traceparent);
@@ -139,10 +173,10 @@ static int add_event_headers(const struct page_event *event, struct room *room, 
     return OUTBOX_OK;
 }
 
-static int make_record(const struct page_event *event, struct room *room, struct sink_record *ret,
-                       outbox_error **reterr)
+static int make_record(struct records *records, const struct page_event *event, struct room *room,
+                       struct sink_record *ret, outbox_error **reterr)
 {
-    size_t count = put_own_headers(event, room);
+    size_t count = put_own_headers(records, event, room);
     const struct sink_header *headers = room->headers;
 
     if (event->headers) {
@@ -194,7 +228,7 @@ int records_make(struct records *records, const struct page *page, const struct 
         if (!event.topic)
             continue;
         records->used++;
-        status = make_record(&event, &records->rooms[at], &records->list[at], reterr);
+        status = make_record(records, &event, &records->rooms[at], &records->list[at], reterr);
         if (status < 0)
             return status;
         note_topic(records, event.topic, &topics);

@@ -21,6 +21,7 @@ struct topics {
     struct topic *places; /* open addressing; a power of two, at most half full */
     size_t place_count;
     size_t count;
+    const struct topic *last; /* that was asked for: mostly it is asked for again */
 };
 
 /* ---- the table ---- */
@@ -62,24 +63,31 @@ static bool grow(struct topics *topics)
     free(topics->places);
     topics->places = larger.places;
     topics->place_count = larger.place_count;
+    topics->last = NULL;
     return true;
 }
 
-static const struct topic *known(const struct topics *topics, const char *name)
+static const struct topic *known(struct topics *topics, const char *name)
 {
-    const struct topic *topic = find(topics, name);
+    const struct topic *topic = topics->last;
 
-    return topic->handle ? topic : NULL;
+    if (topic && strcmp(rd_kafka_topic_name(topic->handle), name) == 0)
+        return topic;
+    topic = find(topics, name);
+    if (!topic->handle)
+        return NULL;
+    topics->last = topic;
+    return topic;
 }
 
-int topics_partitions(const struct topics *topics, const char *name)
+int topics_partitions(struct topics *topics, const char *name)
 {
     const struct topic *topic = known(topics, name);
 
     return topic ? topic->partitions : 0;
 }
 
-struct rd_kafka_topic_s *topics_handle(const struct topics *topics, const char *name)
+struct rd_kafka_topic_s *topics_handle(struct topics *topics, const char *name)
 {
     const struct topic *topic = known(topics, name);
 

@@ -23,7 +23,7 @@ void topics_close(struct topics *topics);
 enum sink_result topics_ensure(struct topics *topics, const char *const *names, size_t count,
                                mono_us deadline, outbox_error **reterr);
 /* Partitions of a topic, 0 if it is not known. */
-int topics_partitions(const struct topics *topics, const char *name);
+int topics_partitions(struct topics *topics, const char *name);
 
 struct topic_wish {
     const char *name;
@@ -40,6 +40,6 @@ enum sink_result topics_create(struct topics *topics, const struct topic_wish *w
 enum sink_result topics_query(struct topics *topics, const char *name, mono_us deadline, int *ret_partitions,
                               outbox_error **reterr);
 /* The client's handle of a topic that is known, else NULL. */
-struct rd_kafka_topic_s *topics_handle(const struct topics *topics, const char *name);
+struct rd_kafka_topic_s *topics_handle(struct topics *topics, const char *name);
 
 #endif
