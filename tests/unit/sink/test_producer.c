@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <librdkafka/rdkafka.h>
@@ -353,6 +354,25 @@ static void closing_with_records_under_way_gives_their_memory_back(void **state)
 
 /* ---- init ---- */
 
+/* librdkafka asserts when it is destroyed in the moment in which it registers partitions. */
+static void closing_while_partitions_are_registered(void **state)
+{
+    outbox_error *error = NULL;
+
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        struct producer *producer = ready_producer();
+
+        if (i % 2 == 1)
+            rd_kafka_mock_push_request_errors(cluster, ADD_PARTITIONS, 1,
+                                              RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS);
+        expect(publish(producer, 1, &error), SINK_OK, &error);
+        usleep((useconds_t)(i / 2 * (i % 2 == 1 ? 1000 : 100)));
+        close_producer(producer);
+        rd_kafka_mock_clear_request_errors(cluster, ADD_PARTITIONS);
+    }
+}
+
 static void init_goes_on_when_the_broker_comes_back(void **state)
 {
     struct producer *producer;
@@ -492,6 +512,7 @@ int main(int argc, char **argv)
         TEST(errors_of_produce),
         TEST(broker_gone_in_the_middle_fails_by_the_transaction_timeout),
         TEST(closing_with_records_under_way_gives_their_memory_back),
+        TEST(closing_while_partitions_are_registered),
         TEST(init_goes_on_when_the_broker_comes_back),
         TEST(init_without_the_right_is_refused),
         TEST(publishing_before_init_fails),
