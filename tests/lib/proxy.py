@@ -6,6 +6,7 @@
     line.forget()      new connections pass; those of before stay silent for ever,
                        as behind a router that has lost its state
     line.cut()         all connections end by a reset, and new ones are refused
+    line.hang_up()     the same, but new ones are accepted and then end by a reset
     line.resume()
 
 A KafkaProxy knows the frames of Kafka's protocol and can keep one back. The broker
@@ -63,7 +64,7 @@ class Proxy:
         self.target = target
         self.lock = threading.Lock()
         self.lines = []
-        self.silent = False
+        self.silent = self.rude = False
         self.accepted = []  # when
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -98,11 +99,22 @@ class Proxy:
         for line in lines:
             line.end(reset)
 
+    def hang_up(self):
+        with self.lock:
+            self.rude = True
+            lines, self.lines = self.lines, []
+        self.listen()
+        for line in lines:
+            line.end(reset)
+
     def resume(self):
         with self.lock:
-            self.silent = False
+            self.silent = self.rude = False
             for line in self.lines:
                 line.open.set()
+        self.listen()
+
+    def listen(self):
         if not self.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             self.listener.listen(128)
             threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
@@ -126,6 +138,9 @@ class Proxy:
             threading.Thread(target=self.join, args=(client,), daemon=True).start()
 
     def join(self, client):
+        if self.rude:
+            reset(client)
+            return
         while self.silent:  # the handshake is the kernel's, but nobody answers
             time.sleep(0.05)
         try:

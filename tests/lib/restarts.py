@@ -54,8 +54,8 @@ class Case:
         self.complaints = []
         self.slowest = 0
 
-    def writing(self, count=4, **options):
-        return self.book.writers(count, **options)
+    def writing(self, count=3, pause=0.03, **options):
+        return self.book.writers(count, pause, **options)
 
     def moment(self, longest=1.0):
         """So that it is not always the same one of the relay's cycle."""
@@ -101,7 +101,7 @@ class Case:
             self.complaints.append(f"memory: {peak} kB")
         return f"{peak} kB of memory at most"
 
-    def judge(self, kills=0, least=200):
+    def judge(self, kills=0, least=100):
         """When the writers have stopped."""
         settled = self.book.settle()
         memory = self.check_memory()
