@@ -466,6 +466,25 @@ static void unanswered_question_is_not_none(void **state)
     assert_true(answer.found);
 }
 
+/* Nor when the leader is known from before, which librdkafka then waits for without end. */
+static void leader_gone_is_not_waited_for_without_end(void **state)
+{
+    const uint8_t incarnation[16] = {1};
+    struct progress_answer answer;
+    outbox_error *error = NULL;
+    struct progress *progress = progress_open(kafka, &error);
+
+    (void)state;
+    assert_non_null(progress);
+    expect(progress_read(progress, incarnation, 1, 0, soon(), &answer, &error), SINK_OK, &error);
+    rd_kafka_mock_broker_set_down(cluster, 1);
+    expect(progress_read(progress, incarnation, 1, 0, clock_now() + MILLISECONDS(500), &answer, &error),
+           SINK_TIMEOUT, &error);
+    rd_kafka_mock_broker_set_up(cluster, 1);
+    expect(progress_read(progress, incarnation, 1, 0, soon(), &answer, &error), SINK_OK, &error);
+    progress_close(progress);
+}
+
 /* A record with our key that is not a marker of ours must stop the relay. */
 static void garbage_under_our_key_is_refused(void **state)
 {
@@ -518,6 +537,7 @@ int main(int argc, char **argv)
         TEST(publishing_before_init_fails),
         TEST(position_is_the_last_one),
         TEST(unanswered_question_is_not_none),
+        TEST(leader_gone_is_not_waited_for_without_end),
         TEST(garbage_under_our_key_is_refused),
     };
 
