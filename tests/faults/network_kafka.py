@@ -54,7 +54,7 @@ def backlog():
     outbox.wait_published(1)
     line.cut()
     for _ in range(20):
-        outbox.sql("select count(outbox.emit(type => 'many', topic => %s, key => 'k' || g % 1000,"
+        outbox.sql("select count(outbox.emit(type => 'many', topic => %s, key => 'k' || g %% 1000,"
                    " payload => jsonb_build_object('n', g, 'text', repeat('x', 300)))) from generate_series(1, %s) g",
                    (topic, BACKLOG // 20))
     process.wait_said("event=kafka_failed")

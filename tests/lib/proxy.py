@@ -222,6 +222,8 @@ class KafkaProxy(Proxy):
         self.kept = None        # (its line, the frame)
         self.reply = None       # the broker's to it
         self.answered = threading.Event()
+        self.open_ends = set()  # (line, correlation id) of those without an answer
+        self.after_end = None   # called once, when the client has been handed the next answer to an EndTxn
 
     def hold(self, count=1):
         """The EndTxn that comes then: 1 is the next."""
@@ -251,6 +253,7 @@ class KafkaProxy(Proxy):
             return frame
         self.ends_sent += 1
         if self.ends_sent != self.hold_at:
+            self.open_ends.add((line, frame[8:12]))
             return frame
         self.kept = (line, frame)
         return b""
@@ -268,4 +271,11 @@ class KafkaProxy(Proxy):
             self.reply = frame
             self.answered.set()
             return b""
+        if (line, frame[4:8]) in self.open_ends:
+            self.open_ends.remove((line, frame[4:8]))
+            hook, self.after_end = self.after_end, None
+            if hook:
+                line.client.sendall(frame)
+                hook()
+                return b""
         return frame
