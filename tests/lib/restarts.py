@@ -24,7 +24,7 @@ BACKOFF_MAX = 5
 ATTEMPTS_MAX = 10
 ATTEMPTS = ("database_failed", "ticker_failed", "lease_renewal_failed", "webhook_database", "kafka_failed")
 MEMORY_MAX_KB = 64 * 1024
-OPTIONS = {"batch_events": "50", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
+OPTIONS = {"batch_events": "200", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
 
 
 def instrumented():
@@ -103,7 +103,7 @@ class Case:
 
     def judge(self, kills=0, least=100):
         """When the writers have stopped."""
-        settled = self.book.settle()
+        settled = self.book.settle(90)
         memory = self.check_memory()
         status = self.process.stop()
         self.check_attempts()
