@@ -243,8 +243,8 @@ struct rd_kafka_conf_s *kafka_producer_conf(const struct kafka *kafka, struct ka
     return conf;
 }
 
-/* librdkafka's queries for offsets know no deadline but this one, and a broker that is gone
- * or silent would hold the reader of positions for librdkafka's 60 s.  A producer's it
+/* An answer that librdkafka's query for offsets waits for has no deadline but this one, and a
+ * broker that falls silent would hold the reader of positions for 60 s.  A producer's it
  * lowers by itself. */
 static int set_socket_timeout(const struct kafka *kafka, rd_kafka_conf_t *conf, outbox_error **reterr)
 {
