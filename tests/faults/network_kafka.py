@@ -10,7 +10,7 @@ import relay
 import restarts
 import tap
 
-SILENCE = 8
+SILENCE = 6
 # Of each of librdkafka's connections, after pauses of 50 ms to 1 s.
 CONNECTIONS_MAX = 60
 OPTIONS = {"transaction_timeout": "3s", "kafka.socket.timeout.ms": "1000"}
