@@ -101,9 +101,18 @@ owner_is_gone() { # OWNER
 # is_process PID WORD: whether the process lives and WORD is in its command
 # line; a pid from a file may meanwhile be another program's.
 is_process() {
-    [ -n "${1:-}" ] && [ -r "/proc/$1/cmdline" ] || return 1
-    # it may end between the two looks
-    { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null | grep -qF -- "$2"
+    local line='' try
+    [ -n "${1:-}" ] || return 1
+    # none in the midst of execve(2), and none of one that has ended
+    for try in 1 2 3; do
+        line=$({ tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null) || return 1
+        [ -z "$line" ] || break
+        [ "$try" -eq 3 ] || sleep 0.02
+    done
+    case $line in
+    *"$2"*) ;;
+    *) return 1 ;;
+    esac
 }
 
 # end_process PID WORD SIGNAL SECONDS: KILL when the signal did not help in time.

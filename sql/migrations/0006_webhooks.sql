@@ -171,6 +171,7 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);  -- else a crash makes it sent, and never claimed
     -- A queue's statistics are always out of date, so its plan must not depend on them: the
     -- shape of the statement and the settings above leave one, by the indexes, and it is
     -- planned once.
@@ -228,6 +229,7 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_nestloop = off SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);  -- a recorded success is never sent again
     PERFORM pg_advisory_xact_lock_shared(outbox.lock_class(), 5);
     -- As in delivery_claim: one plan, whatever the statistics say.
     RETURN QUERY

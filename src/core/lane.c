@@ -256,10 +256,21 @@ static void on_acquired(struct lane *lane, const struct lane_event *event)
         lane->state = LANE_COMPARING;
 }
 
+/* Kafka answers a commit before the commit is in the partitions, and a broker that restarts
+ * in between finishes it only then.  Once the predecessor is fenced nothing is on its way. */
+static bool may_be_on_its_way(const struct lane *lane, enum lane_halt reason)
+{
+    return !lane->fenced && (reason == LANE_HALT_MARKER_MISSING || reason == LANE_HALT_MARKER_BEHIND);
+}
+
 static void on_marker(struct lane *lane, const struct lane_event *event)
 {
     enum lane_halt reason = judge_marker(lane, event);
 
+    if (may_be_on_its_way(lane, reason)) {
+        lane->state = LANE_FENCING;
+        return;
+    }
     if (reason != LANE_HALT_NONE) {
         halt(lane, reason);
         return;

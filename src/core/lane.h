@@ -9,8 +9,10 @@
  * Takeover, in this order: lease, read the marker (read only: a clone must not fence
  * anybody), open the producer (fences the predecessor), read the marker again, verify
  * it against the database, acknowledge what it has and the database has not, check the
- * lease once more.  Every failure that is not plainly retriable ends in a takeover:
- * the outcome of a failed commit is unknown, and only the marker read anew decides. */
+ * lease once more.  A marker that is missing or behind at the first look may be on its
+ * way: the second decides.  Every failure that is not plainly retriable ends in a
+ * takeover: the outcome of a failed commit is unknown, and only the marker read anew
+ * decides. */
 #ifndef CORE_LANE_H
 #define CORE_LANE_H
 

@@ -29,4 +29,11 @@ void fault_point(const char *name)
     }
 }
 
+bool fault_planted(const char *name)
+{
+    const char *wanted = getenv("OUTBOX_PLANTED");
+
+    return wanted && strcmp(wanted, name) == 0;
+}
+
 #endif

@@ -243,6 +243,23 @@ struct rd_kafka_conf_s *kafka_producer_conf(const struct kafka *kafka, struct ka
     return conf;
 }
 
+/* An answer that librdkafka's query for offsets waits for has no deadline but this one, and a
+ * broker that falls silent would hold the reader of positions for 60 s.  A producer's it
+ * lowers by itself. */
+static int set_socket_timeout(const struct kafka *kafka, rd_kafka_conf_t *conf, outbox_error **reterr)
+{
+    mono_us timeout = kafka->transaction_timeout;
+    char text[32];
+    const struct kafka_property property = {"socket.timeout.ms", text};
+
+    if (timeout < SECONDS(1))
+        timeout = SECONDS(1);
+    else if (timeout > SECONDS(60))
+        timeout = SECONDS(60);
+    snprintf(text, sizeof(text), "%" PRId64, timeout / 1000);
+    return set_property(kafka, conf, &property, reterr);
+}
+
 struct rd_kafka_conf_s *kafka_consumer_conf(const struct kafka *kafka, struct kafka_client *client,
                                             outbox_error **reterr)
 {
@@ -250,6 +267,7 @@ struct rd_kafka_conf_s *kafka_consumer_conf(const struct kafka *kafka, struct ka
 
     if (set_all(kafka, conf, common_defaults, COUNT(common_defaults), reterr) < 0 ||
         set_all(kafka, conf, consumer_defaults, COUNT(consumer_defaults), reterr) < 0 ||
+        set_socket_timeout(kafka, conf, reterr) < 0 ||
         set_all(kafka, conf, kafka->properties, kafka->property_count, reterr) < 0 ||
         set_all(kafka, conf, common_required, COUNT(common_required), reterr) < 0 ||
         set_all(kafka, conf, consumer_required, COUNT(consumer_required), reterr) < 0) {

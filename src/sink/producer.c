@@ -159,17 +159,55 @@ struct producer *producer_new(const struct kafka *kafka, const char *transaction
     return producer;
 }
 
+/* librdkafka (seen in 2.0.2) ends the process by an assertion when it is destroyed at the
+ * moment in which it sends AddPartitionsToTxn.  It sends none for a transaction that is
+ * being aborted, so that is begun; whether it gets done does not matter, since the successor
+ * ends what is open.  A commit that is on its way is not disturbed: librdkafka refuses then,
+ * and has no partitions to add any more. */
+static void leave_transaction(struct producer *producer, mono_us deadline)
+{
+    int left = clock_until_ms(deadline);
+    rd_kafka_error_t *error = rd_kafka_abort_transaction(producer->handle, left > 0 ? left : 1);
+
+    rd_kafka_error_destroy(error);
+}
+
+/* A commit that waits for records which are now purged notices that it has failed, and
+ * can be aborted then. */
+static void fail_commit(struct producer *producer)
+{
+    rd_kafka_error_t *error = rd_kafka_commit_transaction(producer->handle, 1);
+
+    rd_kafka_error_destroy(error);
+}
+
+/* How long the broker has for ending the transaction: consumers wait for that. */
+#define ABORT_TIMEOUT MILLISECONDS(500)
+
+static void abandon_transaction(struct producer *producer, mono_us deadline)
+{
+    mono_us soon = clock_now() + ABORT_TIMEOUT;
+
+    if (producer->state != PRODUCER_NEW && producer->state != PRODUCER_IDLE)
+        leave_transaction(producer, soon < deadline ? soon : deadline);
+    /* What is purged gets its delivery report, and then librdkafka holds it no longer. */
+    rd_kafka_purge(producer->handle,
+                   RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    while (rd_kafka_outq_len(producer->handle) > 0 && clock_until_ms(deadline) > 0)
+        rd_kafka_poll(producer->handle, 10);
+    if (producer->state == PRODUCER_COMMITTING && producer->failed > 0) {
+        fail_commit(producer);
+        leave_transaction(producer, 0);
+    }
+}
+
 bool producer_close(struct producer *producer, mono_us deadline)
 {
     bool released;
 
     if (!producer)
         return true;
-    /* What is purged gets its delivery report, and then librdkafka holds it no longer. */
-    rd_kafka_purge(producer->handle,
-                   RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
-    while (rd_kafka_outq_len(producer->handle) > 0 && clock_until_ms(deadline) > 0)
-        rd_kafka_poll(producer->handle, 10);
+    abandon_transaction(producer, deadline);
     released = rd_kafka_outq_len(producer->handle) == 0;
     topics_close(producer->topics);
     if (client_destroy(producer->handle, release, producer, deadline))
@@ -191,7 +229,7 @@ ptrdiff_t producer_refused(const struct producer *producer)
 /* Before the first transaction there is none that a late request could end. */
 bool producer_tainted(const struct producer *producer)
 {
-    return producer->commits > 0 && taint_is(&producer->taint);
+    return producer->commits > 0 && taint_is(&producer->taint) && !PLANTED("no_recycling");
 }
 
 bool producer_clean(const struct producer *producer)

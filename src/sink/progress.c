@@ -351,12 +351,24 @@ static enum sink_result query_bounds(struct reading *reading, mono_us deadline, 
     }
 }
 
+/* librdkafka's query for offsets sends its request again and again to a leader that it knew
+ * and cannot reach, and heeds no timeout meanwhile; one for metadata heeds it. */
+static enum sink_result reach(struct reading *reading, mono_us deadline, outbox_error **reterr)
+{
+    struct progress *progress = reading->progress;
+    int partitions = 0;
+
+    return topics_query(progress->topics, progress->topic, deadline, &partitions, reterr);
+}
+
 /* From the end backwards in growing steps: the last marker is nearly always near. */
 static enum sink_result read_back(struct reading *reading, mono_us deadline, outbox_error **reterr)
 {
     int64_t low = 0, end = 0;
-    enum sink_result result = query_bounds(reading, deadline, &low, &end, reterr);
+    enum sink_result result = reach(reading, deadline, reterr);
 
+    if (result == SINK_OK)
+        result = query_bounds(reading, deadline, &low, &end, reterr);
     for (int64_t step = 64; result == SINK_OK; step *= 16) {
         int64_t begin = end - low > step ? end - step : low;
 

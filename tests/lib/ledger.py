@@ -32,10 +32,14 @@ TYPES = ("order.placed", "order.paid", "user.created")
 
 
 class Writers:
-    """Threads that commit business transactions until they are stopped."""
+    """Threads that commit business transactions until they are stopped. With
+    persist they connect again when the server has gone; whether a COMMIT without
+    an answer was one, the ledger tells. The first of them, as many as careless
+    says, commit without waiting for the disk."""
 
-    def __init__(self, book, count, pause):
-        self.book, self.pause = book, pause
+    def __init__(self, book, count, pause, persist=False, careless=0):
+        self.book, self.pause, self.persist, self.careless = book, pause, persist, careless
+        self.disconnected = 0
         self.quit = threading.Event()
         self.errors = []
         self.threads = [threading.Thread(target=self.main, args=(n,), daemon=True)
@@ -55,13 +59,26 @@ class Writers:
 
     def main(self, number):
         dice = random.Random(f"{self.book.seed}.{number}")
-        try:
-            with contextlib.closing(psycopg2.connect(self.book.outbox.dsn)) as connection:
-                while not self.quit.is_set():
-                    self.transaction(connection, dice)
-                    self.quit.wait(dice.uniform(0, 2 * self.pause))
-        except psycopg2.Error as error:
-            self.errors.append(error)
+        while not self.quit.is_set():
+            try:
+                self.write(number, dice)
+            except psycopg2.Error as error:
+                # without an SQLSTATE: it is psycopg2's, of a connection that has ended; 57P: the server's last word
+                if not self.persist or not (error.pgcode or "57P").startswith("57P"):
+                    self.errors.append(error)
+                    return
+                self.disconnected += 1
+                self.quit.wait(0.1)
+
+    def write(self, number, dice):
+        with contextlib.closing(psycopg2.connect(self.book.outbox.dsn)) as connection:
+            if number < self.careless:
+                with connection.cursor() as cursor:
+                    cursor.execute("set synchronous_commit = off")
+                connection.commit()
+            while not self.quit.is_set():
+                self.transaction(connection, dice)
+                self.quit.wait(dice.uniform(0, 2 * self.pause))
 
     def transaction(self, connection, dice):
         kind = dice.choices(("one", "several", "lasting"), (80, 15, 5))[0]
@@ -94,8 +111,8 @@ class Ledger:
             # order.* goes where the event says or where a route says, the rest by the route
             cursor.execute("insert into outbox.route (pattern, topic) values ('*', %s)", (routed,))
 
-    def writers(self, count=3, pause=0.01):
-        return Writers(self, count, pause)
+    def writers(self, count=3, pause=0.01, **options):
+        return Writers(self, count, pause, **options)
 
     def emit(self, connection, key, event_type, count):
         """In the connection's transaction; returns the ids."""
@@ -114,19 +131,19 @@ class Ledger:
     def count(self):
         return self.outbox.sql("select count(*) from ledger")[0][0]
 
-    def add_endpoint(self, receiver, types=("*",)):
+    def add_endpoint(self, receiver, types=("*",), policy="resend"):
         """With a schedule for the impatient."""
         endpoint = self.outbox.sql(
-            "select outbox.endpoint_add(%s, %s, p_types => %s, p_timeout_ms => 5000,"
+            "select outbox.endpoint_add(%s, %s, p_types => %s, p_policy => %s, p_timeout_ms => 5000,"
             " p_schedule => array_prepend(interval '0', array_fill(interval '50 ms', array[40])))::text",
-            (receiver.url, receiver.secret, list(types)))[0][0]
+            (receiver.url, receiver.secret, list(types), policy))[0][0]
         self.receivers[endpoint] = receiver
         return endpoint
 
     def settled(self):
         published, open_deliveries = self.outbox.sql(
             "select (select published from outbox.lane where map = 1 and lane = 0),"
-            "       (select count(*) from outbox.delivery where state not in ('delivered', 'dead'))")[0]
+            "       (select count(*) from outbox.delivery where state not in ('delivered', 'dead', 'parked'))")[0]
         return published >= self.count() and open_deliveries == 0
 
     def settle(self, deadline=45):
@@ -154,6 +171,7 @@ class Ledger:
                 "select p.id::text, array(select l.id::text from ledger l"
                 "                          where l.type like any (p.types_like))"
                 "  from outbox.endpoint p")),
+            "policies": dict(self.outbox.sql("select id::text, policy from outbox.endpoint")),
             "requests": {endpoint: receiver.taken() for endpoint, receiver in self.receivers.items()},
         }
 
@@ -212,36 +230,55 @@ def audit_deliveries(found, kills):
     """kills: each can leave a delivery with one more send of unknown outcome."""
     complaints = []
     rows = collections.defaultdict(collections.Counter)
+    delivered_to = collections.defaultdict(set)
     for endpoint, event, state, sends, attempts, delivered in found["deliveries"]:
         rows[endpoint][event] += 1
         what = f"delivery of {event} to {endpoint}"
-        if state != "delivered":
+        ends = ("delivered", "parked") if found["policies"][endpoint] == "park" else ("delivered",)
+        if state not in ends:
             complaints.append(f"{what} is {state}")
         if attempts != sends:
             complaints.append(f"{what} was claimed {sends} times, but has {attempts} attempts noted")
-        if delivered != 1:
-            complaints.append(f"{what} was noted as delivered {delivered} times")
+        if delivered != (state == "delivered"):
+            complaints.append(f"{what} is {state} and was noted as delivered {delivered} times")
+        if state == "delivered":
+            delivered_to[endpoint].add(event)
     for endpoint, wanted in found["wanted"].items():
         if rows[endpoint] != collections.Counter(wanted):
             complaints.append(f"{endpoint} has {sum(rows[endpoint].values())} deliveries of "
                               f"{len(rows[endpoint])} events, wanted are {len(wanted)}")
-        complaints += audit_requests(found["requests"][endpoint], wanted, kills)
+        if found["policies"][endpoint] == "park":
+            complaints += audit_sent_once(found["requests"][endpoint], wanted, delivered_to[endpoint])
+        else:
+            complaints += audit_requests(found["requests"][endpoint], wanted, kills)
     return complaints[:10]
 
 
-def audit_requests(requests, wanted, kills):
-    complaints = []
+def audit_effects(requests, least, most):
+    """Who must have accepted, and who may."""
     effects = {event for event, request in requests.items() if request.accepted}
-    if effects != set(wanted):
-        complaints.append(f"effects lack {some(set(wanted) - effects)}; "
-                          f"they exceed by {some(effects - set(wanted))}")
+    complaints = [f"{event} came with a wrong signature" for event, request in requests.items() if request.forged]
+    if not set(least) <= effects <= set(most):
+        complaints.append(f"effects lack {some(set(least) - effects)}; "
+                          f"they exceed by {some(effects - set(most))}")
+    return complaints
+
+
+def audit_requests(requests, wanted, kills):
+    complaints = audit_effects(requests, wanted, wanted)
     for event, request in requests.items():
-        if request.forged:
-            complaints.append(f"{event} came with a wrong signature")
         # refused: to be sent again. Accepted: only if the relay died before it noted that.
-        if request.accepted > 1 + kills or request.count > 1 + request.refused + kills:
-            complaints.append(f"{event} was sent {request.count} times, of which {request.refused} were "
-                              f"refused and {request.accepted} accepted")
+        if request.accepted > 1 + kills or request.count > 1 + request.refused + request.unanswered + kills:
+            complaints.append(f"{event} was sent {request.count} times; {request}")
+    return complaints
+
+
+def audit_sent_once(requests, wanted, delivered):
+    """Nothing again but what was refused by an answer, whatever has died."""
+    complaints = audit_effects(requests, delivered, wanted)
+    for event, request in requests.items():
+        if request.count > 1 + request.refused:
+            complaints.append(f"{event} was sent {request.count} times under the policy park; {request}")
     return complaints
 
 
@@ -249,7 +286,10 @@ class Request:
     """The requests with one webhook-id."""
 
     def __init__(self):
-        self.count = self.accepted = self.refused = self.forged = 0
+        self.count = self.accepted = self.refused = self.unanswered = self.forged = 0
+
+    def __str__(self):
+        return f"{self.accepted} were accepted, {self.refused} refused, {self.unanswered} not answered"
 
 
 class Receiver:
@@ -307,8 +347,12 @@ class Receiver:
                     abs(int(headers["webhook-timestamp"]) - time.time()) > 60:
                 request.forged += 1
             if self.dice.random() < self.refuse:
-                request.refused += 1
-                return self.dice.choice((500, 503, None))
+                status = self.dice.choice((500, 503, None))
+                if status:
+                    request.refused += 1
+                else:
+                    request.unanswered += 1
+                return status
             request.accepted += 1
             return 200
 

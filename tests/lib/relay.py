@@ -35,12 +35,14 @@ class Relay:
 
     count = 0
 
-    def __init__(self, options, fault=None):
+    def __init__(self, options, fault=None, planted=None):
         Relay.count += 1
         self.path = f"{tap.TMP}/relay-{os.getpid()}-{Relay.count}.log"
         environment = {n: v for n, v in os.environ.items() if not n.startswith("OUTBOX_")}
         if fault:
             environment["OUTBOX_FAULT"] = fault
+        if planted:
+            environment["OUTBOX_PLANTED"] = planted
         with open(self.path, "wb") as log:
             self.process = tap.spawn([RELAY, *(f"--{n}={v}" for n, v in options.items())],
                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
@@ -110,8 +112,8 @@ class Outbox:
         options.update(changes)
         return {n: v for n, v in options.items() if v is not None}
 
-    def start(self, name="relay", fault=None, **changes):
-        return Relay(self.options(name, **changes), fault)
+    def start(self, name="relay", fault=None, planted=None, **changes):
+        return Relay(self.options(name, **changes), fault, planted)
 
     def sql(self, statement, arguments=None):
         return tap.sql(self.dsn, statement, arguments)

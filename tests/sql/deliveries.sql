@@ -1,7 +1,7 @@
 -- Endpoints, and the life of a delivery: claimed with a token, finished by its bearer,
 -- recovered when the sender vanished.
 BEGIN;
-SELECT plan(75);
+SELECT plan(77);
 
 CREATE FUNCTION pg_temp.failure(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -84,6 +84,13 @@ $$;
 
 -- Claiming ------------------------------------------------------------------------------------
 SAVEPOINT fresh;
+SET LOCAL synchronous_commit = off;
+SELECT pg_temp.claim('{resend}', '{1}') AS claimed \gset
+SELECT is(current_setting('synchronous_commit'), 'on', 'a claim is on the disk before anything is sent');
+SET LOCAL synchronous_commit = off;
+SELECT pg_temp.finish(1, 'delivered', true, NULL, 'delivered') AS finished \gset
+SELECT is(current_setting('synchronous_commit'), 'on', 'a result is on the disk when it counts as recorded');
+ROLLBACK TO fresh;
 SELECT is(pg_temp.claim('{resend}', '{2}'), '{1,2}', 'as many as there are slots, oldest first, pending and failed');
 SELECT is(pg_temp.claim('{resend}', '{100}'), '{3,4}', 'the rest that is due; nothing twice, nothing that is finished');
 SELECT is(pg_temp.claim('{resend}', '{100}'), '{}', 'then nothing');

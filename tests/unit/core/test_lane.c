@@ -180,8 +180,38 @@ static void halts_before_it_fences_anybody(void **state)
 {
     (void)state;
     acquire(at(1, 2, 10, true), true);
+    TELL(.kind = LANE_EVENT_MARKER, .foreign = true);
+    expect_halt(LANE_HALT_MARKER_FOREIGN);
+}
+
+/* The commit that the marker is in may not have reached its partition. */
+static void fence_first(void)
+{
+    expect_only(LANE_DO_OPEN_PRODUCER);
+    TELL(.kind = LANE_EVENT_PRODUCER_OPEN);
+    expect_only(LANE_DO_READ_MARKER);
+}
+
+static void halts_without_a_marker(void **state)
+{
+    (void)state;
+    acquire(at(1, 2, 10, true), true);
+    TELL(.kind = LANE_EVENT_MARKER);
+    fence_first();
     TELL(.kind = LANE_EVENT_MARKER);
     expect_halt(LANE_HALT_MARKER_MISSING);
+}
+
+static void waits_for_a_marker_on_its_way(void **state)
+{
+    (void)state;
+    acquire(at(2, 3, 20, true), true);
+    TELL(.kind = LANE_EVENT_MARKER, .found = true, .position = at(1, 2, 10, true));
+    fence_first();
+    TELL(.kind = LANE_EVENT_MARKER, .found = true, .position = at(2, 3, 20, true), .published = 40);
+    expect_only(LANE_DO_VERIFY);
+    TELL(.kind = LANE_EVENT_VERIFIED, .found = true);
+    expect_only(LANE_DO_CHECK_LEASE);
 }
 
 static void halts_on_a_foreign_marker(void **state)
@@ -196,6 +226,8 @@ static void halts_when_kafka_lost_data(void **state)
 {
     (void)state;
     acquire(at(2, 3, 20, true), true);
+    TELL(.kind = LANE_EVENT_MARKER, .found = true, .position = at(1, 2, 10, true));
+    fence_first();
     TELL(.kind = LANE_EVENT_MARKER, .found = true, .position = at(1, 2, 10, true));
     expect_halt(LANE_HALT_MARKER_BEHIND);
 }
@@ -730,6 +762,8 @@ int main(void)
         LANE_TEST(acknowledges_what_a_predecessor_published),
         LANE_TEST(a_new_lane_gets_its_first_marker_before_anything),
         LANE_TEST(halts_before_it_fences_anybody),
+        LANE_TEST(halts_without_a_marker),
+        LANE_TEST(waits_for_a_marker_on_its_way),
         LANE_TEST(halts_on_a_foreign_marker),
         LANE_TEST(halts_when_kafka_lost_data),
         LANE_TEST(halts_when_the_database_went_back),

@@ -79,6 +79,8 @@ static void consumer_has_what_it_needs(void **state)
     assert_property(conf, "auto.offset.reset", "error");
     assert_property(conf, "allow.auto.create.topics", "false");
     assert_property(conf, "client.id", "mine");
+    /* its queries have no other deadline */
+    assert_property(conf, "socket.timeout.ms", "10000");
     rd_kafka_conf_destroy(conf);
     kafka_free(kafka);
 }

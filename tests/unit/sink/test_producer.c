@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <librdkafka/rdkafka.h>
@@ -353,6 +354,25 @@ static void closing_with_records_under_way_gives_their_memory_back(void **state)
 
 /* ---- init ---- */
 
+/* librdkafka asserts when it is destroyed in the moment in which it registers partitions. */
+static void closing_while_partitions_are_registered(void **state)
+{
+    outbox_error *error = NULL;
+
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        struct producer *producer = ready_producer();
+
+        if (i % 2 == 1)
+            rd_kafka_mock_push_request_errors(cluster, ADD_PARTITIONS, 1,
+                                              RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS);
+        expect(publish(producer, 1, &error), SINK_OK, &error);
+        usleep((useconds_t)(i / 2 * (i % 2 == 1 ? 1000 : 100)));
+        close_producer(producer);
+        rd_kafka_mock_clear_request_errors(cluster, ADD_PARTITIONS);
+    }
+}
+
 static void init_goes_on_when_the_broker_comes_back(void **state)
 {
     struct producer *producer;
@@ -446,6 +466,25 @@ static void unanswered_question_is_not_none(void **state)
     assert_true(answer.found);
 }
 
+/* Nor when the leader is known from before, which librdkafka then waits for without end. */
+static void leader_gone_is_not_waited_for_without_end(void **state)
+{
+    const uint8_t incarnation[16] = {1};
+    struct progress_answer answer;
+    outbox_error *error = NULL;
+    struct progress *progress = progress_open(kafka, &error);
+
+    (void)state;
+    assert_non_null(progress);
+    expect(progress_read(progress, incarnation, 1, 0, soon(), &answer, &error), SINK_OK, &error);
+    rd_kafka_mock_broker_set_down(cluster, 1);
+    expect(progress_read(progress, incarnation, 1, 0, clock_now() + MILLISECONDS(500), &answer, &error),
+           SINK_TIMEOUT, &error);
+    rd_kafka_mock_broker_set_up(cluster, 1);
+    expect(progress_read(progress, incarnation, 1, 0, soon(), &answer, &error), SINK_OK, &error);
+    progress_close(progress);
+}
+
 /* A record with our key that is not a marker of ours must stop the relay. */
 static void garbage_under_our_key_is_refused(void **state)
 {
@@ -492,11 +531,13 @@ int main(int argc, char **argv)
         TEST(errors_of_produce),
         TEST(broker_gone_in_the_middle_fails_by_the_transaction_timeout),
         TEST(closing_with_records_under_way_gives_their_memory_back),
+        TEST(closing_while_partitions_are_registered),
         TEST(init_goes_on_when_the_broker_comes_back),
         TEST(init_without_the_right_is_refused),
         TEST(publishing_before_init_fails),
         TEST(position_is_the_last_one),
         TEST(unanswered_question_is_not_none),
+        TEST(leader_gone_is_not_waited_for_without_end),
         TEST(garbage_under_our_key_is_refused),
     };
 
