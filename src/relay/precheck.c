@@ -92,7 +92,8 @@ static bool check_kafka(const struct relay_config *config)
     struct kafka_property *properties = calloc(config->kafka_count + 1, sizeof(*properties));
     struct kafka_settings settings = {properties, config->kafka_count, config->topic_prefix,
                                       config->create_topics, config->topic_partitions,
-                                      config->topic_replication, config->transaction_timeout};
+                                      config->topic_replication, config->transaction_timeout,
+                                      config->insecure};
     outbox_error *err = NULL;
     struct kafka *kafka;
     bool good;

@@ -48,6 +48,7 @@ static struct kafka *make_kafka(const struct relay_config *config, outbox_error 
         .topic_partitions = config->topic_partitions,
         .topic_replication = config->topic_replication,
         .transaction_timeout = config->transaction_timeout,
+        .insecure = config->insecure,
     };
     struct kafka *kafka = NULL;
 

@@ -207,13 +207,16 @@ static enum sink_result fail_reading(struct reading *reading, rd_kafka_resp_err_
     struct progress *progress = reading->progress;
     enum sink_result result = sink_classify(code);
     char what[400];
+    struct sink_failure failure = {
+        .what = what, .reason = reason, .code = code, .right = "Read", .topic = progress->topic};
 
     if (result != SINK_TOPIC_MISSING && result != SINK_REFUSED)
         result = SINK_TIMEOUT;
     snprintf(what, sizeof(what), "cannot read the position of lane %d from \"%s\"", reading->lane,
              progress->topic);
     rd_kafka_poll(progress->handle, 0);
-    sink_report(reterr, result, &progress->client, what, reason);
+    failure.result = result;
+    sink_report(reterr, &progress->client, &failure);
     return result;
 }
 
@@ -385,7 +388,7 @@ enum sink_result progress_read(struct progress *progress, const uint8_t incarnat
     result = read_back(&reading, deadline, reterr);
     rd_kafka_topic_destroy(reading.topic);
     if (result == SINK_OK) {
-        progress->client.last_error[0] = '\0';
+        kafka_forget_errors(&progress->client);
         *ret = reading.answer;
     }
     return result;
