@@ -120,16 +120,21 @@ static const char *remedy(const struct kafka_client *client, const struct sink_f
         return room;
     if (failure->result == SINK_TOPIC_MISSING)
         return "create the topic, or set create_topics=yes";
-    if (failure->result == SINK_REFUSED)
-        return "an operator must change this in Kafka or in the configuration";
-    return security_advice(client, room, size);
+    return failure->result == SINK_REFUSED ? "an operator must change this in Kafka or in the configuration" : "";
 }
 
 void sink_report(outbox_error **reterr, const struct kafka_client *client, const struct sink_failure *failure)
 {
     char last[300], room[500];
-    const char *advice = remedy(client, failure, room, sizeof(room));
+    const char *advice;
 
+    /* The advice first: librdkafka's own guesses at the cause are often wrong. */
+    if (client->trouble != KAFKA_TROUBLE_NONE && failure->result != SINK_REFUSED) {
+        outbox__fail(reterr, status_of(failure->result), NULL, "%s: %s (librdkafka: %s: %s)", failure->what,
+                     security_advice(client, room, sizeof(room)), failure->reason, client->last_error);
+        return;
+    }
+    advice = remedy(client, failure, room, sizeof(room));
     outbox__fail(reterr, status_of(failure->result), NULL, "%s: %s%s%s%s", failure->what, failure->reason,
                  kafka_last_error(client, last, sizeof(last)), advice[0] ? "; " : "", advice);
 }

@@ -9,5 +9,6 @@ libsink_la_SOURCES = \
     %D%/progress.c %D%/progress.h \
     %D%/security.c %D%/security.h \
     %D%/taint.c %D%/taint.h \
-    %D%/topics.c %D%/topics.h
+    %D%/topics.c %D%/topics.h \
+    %D%/trial.c %D%/trial.h
 libsink_la_CFLAGS = $(AM_CFLAGS) -pthread $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS)

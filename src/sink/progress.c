@@ -393,3 +393,23 @@ enum sink_result progress_read(struct progress *progress, const uint8_t incarnat
     }
     return result;
 }
+
+enum sink_result progress_try(struct progress *progress, mono_us deadline, outbox_error **reterr)
+{
+    struct reading reading = {.progress = progress};
+    enum sink_result result = SINK_OK;
+    int64_t low = 0, end = 0;
+
+    reading.topic = rd_kafka_topic_new(progress->handle, progress->topic, NULL);
+    if (!reading.topic)
+        return fail_reading(&reading, rd_kafka_last_error(), rd_kafka_err2str(rd_kafka_last_error()), reterr);
+    result = query_bounds(&reading, deadline, &low, &end, reterr);
+    if (result == SINK_OK && rd_kafka_consume_start(reading.topic, 0, end) != 0)
+        result = fail_reading(&reading, rd_kafka_last_error(), rd_kafka_err2str(rd_kafka_last_error()), reterr);
+    else if (result == SINK_OK) {
+        result = consume(&reading, end, deadline, reterr);
+        rd_kafka_consume_stop(reading.topic, 0);
+    }
+    rd_kafka_topic_destroy(reading.topic);
+    return result;
+}

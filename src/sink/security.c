@@ -113,31 +113,6 @@ static int connect_loopback(int socket, const struct sockaddr *address, int size
     return connect(socket, address, (socklen_t)size) == 0 || errno == EINPROGRESS ? 0 : errno;
 }
 
-/* OpenSSL's verdict stands; it is only noted, as librdkafka does not tell it.  A broker's
- * thread. */
-static int note_certificate(rd_kafka_t *handle, const char *name, int32_t broker, int *error, int depth,
-                            const char *certificate, size_t size, char *text, size_t room, void *opaque)
-{
-    struct kafka_client *client = opaque;
-
-    (void)handle, (void)name, (void)broker, (void)depth, (void)certificate, (void)size;
-    if (*error == 0)
-        return 1;
-    atomic_store(&client->certificate, *error);
-    snprintf(text, room, "OpenSSL error %d", *error);
-    return 0;
-}
-
-void security_watch(struct rd_kafka_conf_s *conf, bool plain_only_loopback)
-{
-    if (plain_only_loopback)
-        rd_kafka_conf_set_connect_cb(conf, connect_loopback);
-    else /* fails in a librdkafka without TLS, which then refuses the protocol as well */
-        rd_kafka_conf_set_ssl_cert_verify_cb(conf, note_certificate);
-}
-
-/* ---- why a connection failed ---- */
-
 /* OpenSSL's X509_V_ERR_...; librdkafka may have one of its own, but these never change. */
 enum { NOT_YET_VALID = 9, HAS_EXPIRED = 10, HOSTNAME_MISMATCH = 62, ADDRESS_MISMATCH = 64 };
 
@@ -156,6 +131,43 @@ static enum kafka_trouble certificate_trouble(int error)
         return KAFKA_TROUBLE_UNTRUSTED;
     }
 }
+
+static const char *certificate_text(int error)
+{
+    switch (certificate_trouble(error)) {
+    case KAFKA_TROUBLE_EXPIRED:
+        return "it has expired or is not valid yet";
+    case KAFKA_TROUBLE_HOST_NAME:
+        return "it is for another host name";
+    default:
+        return "it is not signed by a CA that is trusted";
+    }
+}
+
+/* OpenSSL's verdict stands; it is only noted, as librdkafka does not tell it.  A broker's
+ * thread. */
+static int note_certificate(rd_kafka_t *handle, const char *name, int32_t broker, int *error, int depth,
+                            const char *certificate, size_t size, char *text, size_t room, void *opaque)
+{
+    struct kafka_client *client = opaque;
+
+    (void)handle, (void)name, (void)broker, (void)depth, (void)certificate, (void)size;
+    if (*error == 0)
+        return 1;
+    atomic_store(&client->certificate, *error);
+    snprintf(text, room, "%s", certificate_text(*error));
+    return 0;
+}
+
+void security_watch(struct rd_kafka_conf_s *conf, bool plain_only_loopback)
+{
+    if (plain_only_loopback)
+        rd_kafka_conf_set_connect_cb(conf, connect_loopback);
+    else /* fails in a librdkafka without TLS, which then refuses the protocol as well */
+        rd_kafka_conf_set_ssl_cert_verify_cb(conf, note_certificate);
+}
+
+/* ---- why a connection failed ---- */
 
 static enum kafka_trouble tls_trouble(struct kafka_client *client, const char *text)
 {

@@ -331,8 +331,8 @@ static rd_kafka_resp_err_t creation_result(rd_kafka_event_t *event, char *text, 
     return code;
 }
 
-static rd_kafka_resp_err_t request_creation(struct topics *topics, rd_kafka_NewTopic_t *topic, int timeout_ms,
-                                            char *text, size_t size)
+static rd_kafka_resp_err_t request_creation(struct topics *topics, rd_kafka_NewTopic_t *topic, bool trial,
+                                            int timeout_ms, char *text, size_t size)
 {
     rd_kafka_AdminOptions_t *options =
         rd_kafka_AdminOptions_new(topics->handle, RD_KAFKA_ADMIN_OP_CREATETOPICS);
@@ -343,6 +343,8 @@ static rd_kafka_resp_err_t request_creation(struct topics *topics, rd_kafka_NewT
     code = rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text, size);
     if (!code)
         code = rd_kafka_AdminOptions_set_operation_timeout(options, timeout_ms, text, size);
+    if (!code && trial)
+        code = rd_kafka_AdminOptions_set_validate_only(options, 1, text, size);
     if (!code) {
         rd_kafka_CreateTopics(topics->handle, &topic, 1, options, queue);
         event = rd_kafka_queue_poll(queue, timeout_ms + 100);
@@ -365,10 +367,12 @@ enum sink_result topics_create(struct topics *topics, const struct topic_wish *w
 
     if (!topic)
         return fail(topics, RD_KAFKA_RESP_ERR_INVALID_CONFIG, "create", wish->name, text, reterr);
-    code = request_creation(topics, topic, left > 0 ? left : 1, text, sizeof(text));
+    code = request_creation(topics, topic, wish->trial, left > 0 ? left : 1, text, sizeof(text));
     rd_kafka_NewTopic_destroy(topic);
     if (code && code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
         return fail(topics, code, "create", wish->name, text, reterr);
+    if (wish->trial)
+        return SINK_OK;
     if (!code)
         log_info("topic_created", LOG_TEXT("topic", wish->name));
     return query(topics, wish->name, true, deadline, &partitions, reterr);
