@@ -101,6 +101,15 @@ static int finish_connecting(struct pg *pg, mono_us deadline, outbox_error **ret
     return OUTBOX_OK;
 }
 
+int pg_check_dsn(const char *dsn, outbox_error **reterr)
+{
+    PGconn *raw = PQconnectStart(dsn);
+    int status = raw ? pg_secure_check(raw, reterr) : outbox__fail_memory(reterr);
+
+    PQfinish(raw);
+    return status;
+}
+
 struct pg *pg_open(const struct pg_conn_settings *settings, outbox_error **reterr)
 {
     const char *const keywords[] = {"dbname", "fallback_application_name", "client_encoding", NULL};

@@ -26,6 +26,8 @@ struct pg;
  * no, and none. */
 void pg_set_policy(bool allow_plaintext, const char *role);
 
+/* Would pg_open() refuse this dsn, whatever the server says?  Sends nothing.  OUTBOX_EINVAL. */
+int pg_check_dsn(const char *dsn, outbox_error **reterr);
 /* Opens a connection with UTF-8, no statement timeout of its own and standard strings.
  * NULL on failure; OUTBOX_EINVAL: the dsn is not valid, or refused for want of TLS. */
 struct pg *pg_open(const struct pg_conn_settings *settings, outbox_error **reterr);

@@ -1,8 +1,10 @@
 #include "relay/precheck.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "pg/conn.h"
 #include "sink/inspect.h"
@@ -233,6 +235,21 @@ static bool check_kafka(const struct relay_config *config, const PGresult *topic
     return good;
 }
 
+/* A file without certificates is found by the first webhook only: libcurl reads it then. */
+static bool check_webhooks(const struct relay_config *config)
+{
+    outbox_error *err = NULL;
+    bool good = !config->webhooks || !config->webhook_ca_file || access(config->webhook_ca_file, R_OK) == 0;
+
+    if (good)
+        return true;
+    outbox__fail(&err, OUTBOX_EINVAL, "webhook_ca_file", "webhook_ca_file: cannot read \"%s\": %s",
+                 config->webhook_ca_file, strerror(errno));
+    say(false, "webhooks", err);
+    outbox_error_free(err);
+    return false;
+}
+
 bool precheck(const struct relay_config *config)
 {
     PGresult *topics = NULL;
@@ -240,5 +257,5 @@ bool precheck(const struct relay_config *config)
     bool kafka = check_kafka(config, topics);
 
     PQclear(topics);
-    return postgres && kafka;
+    return check_webhooks(config) && postgres && kafka;
 }

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "pg/conn.h"
 #include "relay/lane_runner.h"
 #include "relay/signals.h"
 #include "relay/tick_thread.h"
@@ -102,6 +103,8 @@ static bool start(struct relay *relay, outbox_error **reterr)
     struct lane_runner_settings lane = {.config = relay->config, .map = 1, .lane = 0, .want_tick = want_tick,
                                         .context = relay};
 
+    if (pg_check_dsn(relay->config->dsn, reterr) < 0)
+        return false;
     relay->mailbox = mailbox_new();
     if (!relay->mailbox || !signals_start(relay->mailbox)) {
         outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the threads");
