@@ -196,7 +196,8 @@ void lane_kafka_run(void *context, const struct lane_job *job, struct relay_mess
         const char *why = err ? outbox_error_message(err) : "unknown";
         bool again = repeat_seen(&lane->repeat, why, clock_now());
 
-        log_write(again ? LOG_LEVEL_DEBUG : refused ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "kafka_failed", LOG_NUMBER("lane", lane->lane),
+        log_write(again ? LOG_LEVEL_DEBUG : refused ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "kafka_failed",
+                  LOG_NUMBER("lane", lane->lane),
                   LOG_TEXT("result", sink_result_name(result)),
                   LOG_TEXT("error", why));
         answer->event = (struct lane_event){.kind = LANE_EVENT_KAFKA_FAILED, .refused = refused};

@@ -151,8 +151,8 @@ static bool check_progress_writing(const struct cluster *cluster)
 
     inspector_close(inspector);
     if (good && !facts.configured) {
-        printf("Kafka progress topic: warning: its cleanup.policy, which must be compact, cannot be read, so writing was"
-               " not tried: give the ACL DescribeConfigs on topic \"%s\"\n", name);
+        printf("Kafka progress topic: warning: its cleanup.policy, which must be compact, cannot be read, so"
+               " writing was not tried: give the ACL DescribeConfigs on topic \"%s\"\n", name);
         return true;
     }
     if (good && strcmp(facts.cleanup, "compact") != 0) {

@@ -148,6 +148,32 @@ static enum log_level level_of(int syslog_level)
     return syslog_level <= LOG_INFO ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
 }
 
+/* Why a partition did not come into the transaction is said for the first one in the
+ * error, but of which topic it is, in the log alone. */
+static void note_denied(struct kafka_client *client, const char *text)
+{
+    static const char before[] = "Failed to add partition \"";
+    const char *name = strstr(text, before);
+    int none = KAFKA_DENIED_NONE;
+    size_t size;
+
+    if (!name || !strstr(name, "authorization failed"))
+        return;
+    name += sizeof(before) - 1;
+    size = strcspn(name, "\"");
+    if (size >= sizeof(client->denied_topic) ||
+        !atomic_compare_exchange_strong(&client->denied, &none, KAFKA_DENIED_WRITING))
+        return;
+    memcpy(client->denied_topic, name, size);
+    client->denied_topic[size] = '\0';
+    atomic_store(&client->denied, KAFKA_DENIED_KNOWN);
+}
+
+const char *kafka_denied_topic(const struct kafka_client *client)
+{
+    return atomic_load(&client->denied) == KAFKA_DENIED_KNOWN ? client->denied_topic : NULL;
+}
+
 /* Any thread of librdkafka. */
 static void on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
 {
@@ -159,6 +185,8 @@ static void on_log(const rd_kafka_t *handle, int level, const char *facility, co
     /* The one set of properties is for producers and consumers. */
     if (strcmp(facility, "CONFWARN") == 0)
         ours = LOG_LEVEL_DEBUG;
+    if (strcmp(facility, "ADDPARTS") == 0)
+        note_denied(client, text);
     redact(client->kafka, text, redacted, sizeof(redacted));
     if (ours != LOG_LEVEL_ERROR && repeat_seen(&client->repeat, redacted, clock_now()))
         ours = LOG_LEVEL_DEBUG;

@@ -70,6 +70,9 @@ enum kafka_trouble {
     KAFKA_TROUBLE_PLAIN_REFUSED /* by us */
 };
 
+/* A topic that no right was given on, as librdkafka tells only its log. */
+enum kafka_denied { KAFKA_DENIED_NONE, KAFKA_DENIED_WRITING, KAFKA_DENIED_KNOWN };
+
 /* Every client's opaque begins with one; callbacks find their way by it. */
 struct kafka_client {
     const struct kafka *kafka;
@@ -80,6 +83,8 @@ struct kafka_client {
     /* Written by the brokers' threads. */
     atomic_int certificate; /* OpenSSL's error of the last certificate that was refused; 0: none */
     atomic_bool plain_refused;
+    atomic_int denied; /* enum kafka_denied */
+    char denied_topic[250];
     struct repeat repeat;
 };
 
@@ -93,6 +98,8 @@ struct rd_kafka_conf_s *kafka_consumer_conf(const struct kafka *kafka, struct ka
 const char *kafka_property_value(const struct kafka *kafka, const char *name);
 /* The client works: what it complained about is past. */
 void kafka_forget_errors(struct kafka_client *client);
+/* The topic that the transaction had no right on; NULL: not known. */
+const char *kafka_denied_topic(const struct kafka_client *client);
 /* No broker can be spoken to, for a reason that another try will not mend by itself. */
 bool kafka_hopeless(const struct kafka_client *client);
 /* " (last: ...)" or "": why a call may have timed out. */

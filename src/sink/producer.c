@@ -251,7 +251,7 @@ static void note_reason(struct producer *producer)
  * it was is not said: one bad record takes all of its batch with it. */
 static enum sink_result fail_delivery(struct producer *producer, outbox_error **reterr)
 {
-    struct sink_failure failure = {.topic = producer->failed_topic[0] ? producer->failed_topic : NULL};
+    struct sink_failure failure = {.topic = producer->failed_topic};
     enum sink_result result;
     char what[400];
 
@@ -269,6 +269,8 @@ static enum sink_result fail_delivery(struct producer *producer, outbox_error **
     failure.reason = rd_kafka_err2str(producer->failure);
     failure.result = result;
     failure.code = producer->failure;
+    if (!producer->failed_topic[0])
+        failure.topic = kafka_denied_topic(&producer->client);
     sink_report(reterr, &producer->client, &failure);
     return result;
 }
@@ -463,7 +465,8 @@ static enum sink_result fail_produce(struct producer *producer, const struct sin
 {
     enum sink_result result = sink_classify(code);
     char what[400];
-    struct sink_failure failure = {.what = what, .reason = rd_kafka_err2str(code), .code = code, .topic = record->topic};
+    struct sink_failure failure = {
+        .what = what, .reason = rd_kafka_err2str(code), .code = code, .topic = record->topic};
 
     /* Nothing more is taken once the transaction has failed. */
     if (producer->failed > 0 || code == RD_KAFKA_RESP_ERR__STATE)

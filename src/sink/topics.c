@@ -267,7 +267,8 @@ static enum sink_result query(struct topics *topics, const char *name, bool exis
     int partitions = 0;
 
     if (!handle)
-        return fail(topics, RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION, "use", name, rd_kafka_err2str(rd_kafka_last_error()), reterr);
+        return fail(topics, RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION, "use", name,
+                    rd_kafka_err2str(rd_kafka_last_error()), reterr);
     result = look_until(topics, handle, existing, deadline, &partitions, reterr);
     if (result != SINK_OK || partitions == 0) {
         rd_kafka_topic_destroy(handle);

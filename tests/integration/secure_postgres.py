@@ -114,7 +114,7 @@ def comes_back(postgres):
 
 
 def refused_and_allowed():
-    """What is spoken to without TLS. Nothing is dialled where it is refused."""
+    """What is spoken to without TLS."""
     local = "dsn: .* is not this machine"
     for dsn in ("host=db.example.org", "host=localhost,db.example.org", "hostaddr=192.0.2.1 host=localhost",
                 "host=192.0.2.1 sslmode=allow", "postgresql://db.example.org/x?sslmode=disable", "host=127.0.0.1.example.org"):
