@@ -123,13 +123,18 @@ static const char *remedy(const struct kafka_client *client, const struct sink_f
     return failure->result == SINK_REFUSED ? "an operator must change this in Kafka or in the configuration" : "";
 }
 
+static bool about_connection(enum sink_result result)
+{
+    return result == SINK_TIMEOUT || result == SINK_AGAIN || result == SINK_FAILED;
+}
+
 void sink_report(outbox_error **reterr, const struct kafka_client *client, const struct sink_failure *failure)
 {
     char last[300], room[500];
     const char *advice;
 
     /* The advice first: librdkafka's own guesses at the cause are often wrong. */
-    if (client->trouble != KAFKA_TROUBLE_NONE && failure->result != SINK_REFUSED) {
+    if (client->trouble != KAFKA_TROUBLE_NONE && about_connection(failure->result)) {
         outbox__fail(reterr, status_of(failure->result), NULL, "%s: %s (librdkafka: %s: %s)", failure->what,
                      security_advice(client, room, sizeof(room)), failure->reason, client->last_error);
         return;

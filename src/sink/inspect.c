@@ -87,7 +87,7 @@ static rd_kafka_resp_err_t read_metadata(const struct rd_kafka_metadata_topic *t
 }
 
 /* How long librdkafka is left alone before it is asked why there is no answer yet. */
-#define LOOK_SLICE_MS 1000
+#define LOOK_SLICE_MS 1000 /* at first; then longer, should the cluster be slow */
 
 /* Until the cluster gave an answer: right after its start a client knows no broker. */
 static enum sink_result look(struct inspector *inspector, const char *name, mono_us deadline,
@@ -95,6 +95,7 @@ static enum sink_result look(struct inspector *inspector, const char *name, mono
 {
     rd_kafka_topic_t *handle = rd_kafka_topic_new(inspector->handle, name, NULL);
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    int slice = LOOK_SLICE_MS;
 
     if (!handle)
         return fail(inspector, name, rd_kafka_last_error(), rd_kafka_err2str(rd_kafka_last_error()), reterr);
@@ -104,7 +105,8 @@ static enum sink_result look(struct inspector *inspector, const char *name, mono
 
         if (left == 0)
             break;
-        code = rd_kafka_metadata(inspector->handle, 0, handle, &metadata, left < LOOK_SLICE_MS ? left : LOOK_SLICE_MS);
+        code = rd_kafka_metadata(inspector->handle, 0, handle, &metadata, left < slice ? left : slice);
+        slice = slice < 60000 ? slice * 2 : slice;
         if (!code) {
             code = metadata->topic_cnt == 1 ? read_metadata(&metadata->topics[0], ret)
                                             : RD_KAFKA_RESP_ERR__TIMED_OUT;

@@ -23,11 +23,14 @@ static const char *setting(const struct kafka_settings *settings, const char *na
     return "";
 }
 
+static bool is_tls(const char *protocol)
+{
+    return strcasecmp(protocol, "ssl") == 0 || strcasecmp(protocol, "sasl_ssl") == 0;
+}
+
 static bool uses_tls(const struct kafka_settings *settings)
 {
-    const char *protocol = setting(settings, "security.protocol");
-
-    return strcasecmp(protocol, "ssl") == 0 || strcasecmp(protocol, "sasl_ssl") == 0;
+    return is_tls(setting(settings, "security.protocol"));
 }
 
 /* The host of "[protocol://]host[:port]", which may be an IPv6 address in brackets. */
@@ -183,6 +186,11 @@ static enum kafka_trouble tls_trouble(struct kafka_client *client, const char *t
     return strstr(text, "alert") ? KAFKA_TROUBLE_ALERT : KAFKA_TROUBLE_NONE;
 }
 
+static const char *value_of(const struct kafka_client *client, const char *name)
+{
+    return kafka_property_value(client->kafka, name);
+}
+
 enum kafka_trouble security_trouble(struct kafka_client *client, int code, const char *text)
 {
     if (atomic_load(&client->plain_refused))
@@ -197,16 +205,11 @@ enum kafka_trouble security_trouble(struct kafka_client *client, int code, const
     if (strstr(text, "Invalid response size 35251") || strstr(text, "connecting to a SSL listener"))
         return KAFKA_TROUBLE_WANTS_TLS;
     /* With nothing that came before it, as a broker that is down would have given. */
-    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !is_tls(value_of(client, "security.protocol")))
         return KAFKA_TROUBLE_SILENT;
     if (code == RD_KAFKA_RESP_ERR__SSL || strstr(text, "SSL"))
         return tls_trouble(client, text);
     return KAFKA_TROUBLE_NONE;
-}
-
-static const char *value_of(const struct kafka_client *client, const char *name)
-{
-    return kafka_property_value(client->kafka, name);
 }
 
 static void advise_credentials(const struct kafka_client *client, char *room, size_t size)

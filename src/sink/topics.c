@@ -222,7 +222,7 @@ static rd_kafka_resp_err_t look(struct topics *topics, rd_kafka_topic_t *handle,
 }
 
 /* How long librdkafka is left alone before it is asked why there is no answer yet. */
-#define LOOK_SLICE_MS 1000
+#define LOOK_SLICE_MS 1000 /* at first; then longer, should the cluster be slow */
 
 /* Looks until the cluster gave an answer.  With existing, "no such topic" is not one:
  * what was just created reaches the brokers one by one. */
@@ -231,7 +231,7 @@ static enum sink_result look_until(struct topics *topics, rd_kafka_topic_t *hand
 {
     const char *name = rd_kafka_topic_name(handle);
     const char *reason = "no answer from the cluster";
-    int pause = 5;
+    int pause = 5, slice = LOOK_SLICE_MS;
 
     for (;;) {
         int left = clock_until_ms(deadline), partitions = 0;
@@ -239,7 +239,8 @@ static enum sink_result look_until(struct topics *topics, rd_kafka_topic_t *hand
 
         if (left == 0)
             return fail(topics, RD_KAFKA_RESP_ERR__TIMED_OUT, "look up", name, reason, reterr);
-        code = look(topics, handle, left < LOOK_SLICE_MS ? left : LOOK_SLICE_MS, &partitions);
+        code = look(topics, handle, left < slice ? left : slice, &partitions);
+        slice = slice < 60000 ? slice * 2 : slice;
         if (code) {
             reason = rd_kafka_err2str(code);
             rd_kafka_poll(topics->handle, 0); /* for what it knows of the connections */

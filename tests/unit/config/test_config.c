@@ -399,6 +399,7 @@ static void secrets_have_their_place(void **state)
     config = load(LIST("A=b"), LIST("--config", path));
     assert_non_null(config);
     config_free(config);
+    assert_int_equal(chmod(path, 0600), 0); /* for the next test */
 }
 
 static void printing_hides_secrets(void **state)

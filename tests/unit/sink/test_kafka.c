@@ -124,7 +124,7 @@ static bool accepted(const char *servers, const char *protocol, bool insecure)
 
     if (!kafka) {
         assert_int_equal(outbox_error_code(error), OUTBOX_EINVAL);
-        assert_non_null(strstr(outbox_error_message(error), "without encryption: set kafka.security.protocol=SASL_SSL"));
+        assert_non_null(strstr(outbox_error_message(error), "encryption: set kafka.security.protocol=SASL_SSL"));
     }
     outbox_error_free(error);
     kafka_free(kafka);
