@@ -207,6 +207,15 @@ static int next_result(struct pg *pg, mono_us deadline, PGresult **ret_result, o
     return OUTBOX_OK;
 }
 
+static void advise_role(const struct pg *pg, char *room, size_t size)
+{
+    if (pg_needed_role()[0])
+        snprintf(room, size, "The role \"%s\" lacks a right: GRANT %s TO \"%s\"", PQuser(pg->raw),
+                 pg_needed_role(), PQuser(pg->raw));
+    else
+        snprintf(room, size, "The role \"%s\" lacks a right", PQuser(pg->raw));
+}
+
 static int check_result(struct pg *pg, const PGresult *result, outbox_error **reterr)
 {
     const char *sqlstate;
@@ -231,8 +240,7 @@ static int check_result(struct pg *pg, const PGresult *result, outbox_error **re
     hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT); /* the remedy */
     one_line(hint ? hint : "", remedy, sizeof(remedy));
     if (!remedy[0] && sqlstate && strcmp(sqlstate, "42501") == 0)
-        snprintf(remedy, sizeof(remedy), "The role \"%s\" lacks a right%s%s", PQuser(pg->raw),
-                 pg_needed_role()[0] ? ": GRANT it " : "", pg_needed_role());
+        advise_role(pg, remedy, sizeof(remedy));
     return outbox__fail_sqlstate(reterr, OUTBOX_ESERVER, PQresultErrorField(result, PG_DIAG_COLUMN_NAME),
                                  sqlstate, "%s%s%s", message, remedy[0] ? ". " : "", remedy);
 }

@@ -209,11 +209,14 @@ static void on_error(rd_kafka_t *handle, int code, const char *reason, void *opa
 
 void kafka_forget_errors(struct kafka_client *client)
 {
+    int known = KAFKA_DENIED_KNOWN;
+
     client->last_error[0] = '\0';
     client->trouble = KAFKA_TROUBLE_NONE;
     client->all_down = false;
     atomic_store(&client->certificate, 0);
     atomic_store(&client->plain_refused, false);
+    atomic_compare_exchange_strong(&client->denied, &known, KAFKA_DENIED_NONE);
 }
 
 bool kafka_hopeless(const struct kafka_client *client)

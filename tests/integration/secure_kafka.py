@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# deadline: 240
 """Kafka by SASL_SSL, SCRAM and ACLs, PostgreSQL and webhooks by TLS: an event goes all the
 way by programs that have no right too many. Then each right alone that is missing, and
 each thing that can be wrong with the connection to Kafka, says so, in the relay's log and

@@ -51,7 +51,7 @@ def cases(postgres):
         "plaintext to a TLS port": (postgres.dsn(sslmode="disable", host="127.0.0.1"),
                                     "no encryption; the server takes this user with TLS only: set sslmode=verify-full"),
         "no client certificate": (postgres.dsn("bycert"), "set sslcert and sslkey in the dsn"),
-        "a role without outbox_relay": (postgres.dsn("stranger"), 'role "stranger" lacks a right: GRANT it outbox_relay'),
+        "a role without outbox_relay": (postgres.dsn("stranger"), 'role "stranger" lacks a right: GRANT outbox_relay TO "stranger"'),
         "not TLS, and not this machine": (postgres.dsn(sslmode="prefer", host="db.example.org"),
                                           'dsn: "db.example.org" is not this machine'),
     }

@@ -44,7 +44,7 @@ def main():
         right = pool.submit(test, hook, "--ca-file", made.ca.certificate)
         system = pool.submit(test, hook)
     for name, (_, message) in cases.items():
-        error = "select last_error from outbox.delivery where endpoint_id = %s and last_error is not null"
+        error = "select last_error from outbox.delivery where endpoint = %s and last_error is not null"
         tap.wait_until(lambda: outbox.sql(error, (endpoints[name],)))
         tap.like(str(outbox.sql(error, (endpoints[name],))), message, f"{name}: the delivery says so")
         status, text = probes[name].result()
