@@ -22,6 +22,7 @@ struct cli {
     const struct command *command;
     struct arguments args;
     struct pg *pg; /* only if the command connects */
+    bool insecure;   /* of a configuration file */
     const char *dsn; /* of a configuration file, used if the command line names none; or NULL */
     bool json;
     mono_us timeout; /* of a statement */
@@ -79,6 +80,8 @@ int cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2,
 int cli_fail_error(outbox_error *err);
 /* Opens cli->pg, for commands that do not always need it. */
 int cli_connect(struct cli *cli);
+/* May it go without TLS to other machines? */
+bool cli_insecure(const struct cli *cli);
 /* Runs one statement with the deadline of the command line; text results.  An exit code. */
 int cli_query(struct cli *cli, const char *sql, const struct pg_args *args, PGresult **ret_result);
 

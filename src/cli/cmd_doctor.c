@@ -61,7 +61,7 @@ static int load_config(struct doctor *doctor)
                {"kafka", "--kafka.bootstrap.servers"},
                {"topic-prefix", "--topic_prefix"},
                {"dsn", "--dsn"}};
-    enum { WORDS = sizeof(map) / sizeof(map[0]) * 2 + 1 };
+    enum { WORDS = sizeof(map) / sizeof(map[0]) * 2 + 2 };
     struct cli *cli = doctor->cli;
     char *words[WORDS] = {(char *)(uintptr_t) "outboxctl"};
     outbox_error *err = NULL;
@@ -75,10 +75,13 @@ static int load_config(struct doctor *doctor)
         words[count++] = (char *)(uintptr_t)map[i].option;
         words[count++] = (char *)(uintptr_t)value;
     }
+    if (flag_given(&cli->args, "insecure"))
+        words[count++] = (char *)(uintptr_t) "--insecure=yes";
     doctor->config = config_load(count, words, environ, &err);
     if (!doctor->config)
         return cli_fail_error(err);
     cli->dsn = config_relay(doctor->config)->dsn;
+    cli->insecure = config_relay(doctor->config)->insecure;
     return CLI_OK;
 }
 

@@ -11,7 +11,6 @@
 static const struct flag_spec flags[] = {
     {"allow", "NETWORKS", "private networks that are permitted; as the relay's webhook_allow"},
     {"ca-file", "FILE", "certificates to check against; as the relay's webhook_ca_file"},
-    {"insecure", NULL, "http without TLS to public addresses; as the relay's insecure"},
     REASON_FLAG,
     {NULL, NULL, NULL},
 };
@@ -55,7 +54,7 @@ static int send_test(struct cli *cli, const PGresult *message, struct http_evide
                                 .timeout = timeout};
     const struct http_settings settings = {.allowed_addresses = flag_text(&cli->args, "allow"),
                                            .ca_file = flag_text(&cli->args, "ca-file"),
-                                           .insecure = flag_given(&cli->args, "insecure"),
+                                           .insecure = cli_insecure(cli),
                                            .connect_timeout = timeout < SECONDS(10) ? timeout : SECONDS(10),
                                            .max_connections = 1};
     outbox_error *err = NULL;

@@ -193,7 +193,8 @@ static int make_kafka(struct check *check)
                                             .prefix = config->topic_prefix,
                                             .topic_partitions = config->topic_partitions,
                                             .topic_replication = config->topic_replication,
-                                            .transaction_timeout = config->transaction_timeout};
+                                            .transaction_timeout = config->transaction_timeout,
+                                            .insecure = config->insecure};
     outbox_error *err = NULL;
 
     if (!properties)

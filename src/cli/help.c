@@ -7,6 +7,7 @@
 const struct flag_spec common_flags[] = {
     {"dsn", "DSN", "connection string of the database; else OUTBOX_DSN (\"\": libpq's own variables)"},
     {"json", NULL, "print JSON instead of a table"},
+    {"insecure", NULL, "no TLS is needed to other machines; else OUTBOX_INSECURE"},
     {"connect-timeout", "TIME", "for the connection; 10s"},
     {"statement-timeout", "TIME", "for each statement; 30s, migrate 10m"},
     {"help", NULL, "describe the command"},

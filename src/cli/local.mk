@@ -32,7 +32,7 @@ outboxctl_SOURCES = \
     %D%/main.c
 outboxctl_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(JANSSON_CFLAGS)
 outboxctl_LDADD = libcli.la libwebhook.la libsink.la libcore.la libconfig.la libpgconn.la libruntime.la \
-    libbase.la $(RDKAFKA_LIBS) $(CURL_LIBS) $(LIBPQ_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(CRYPTO_LIBS) -lpthread
+    libbase.la $(RDKAFKA_LIBS) $(CURL_LIBS) $(LIBPQ_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) -lpthread
 
 CLEANFILES += %D%/migrations.c
 %D%/migrations.c: $(outbox_sql_first) $(outbox_migrations) sql/embed.sh

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/help.h"
 #include "config/nearest.h"
+#include "config/value.h"
 
 static const struct command *const commands[] = {
     &migrate_command,          &status_command,           &doctor_command,
@@ -225,6 +226,24 @@ static bool dsn_is_readable(const char *dsn)
     return readable;
 }
 
+bool cli_insecure(const struct cli *cli)
+{
+    const char *variable = getenv("OUTBOX_INSECURE");
+    bool insecure = cli->insecure || flag_given(&cli->args, "insecure");
+
+    return insecure || (variable && value_boolean(variable, &insecure) && insecure);
+}
+
+/* The role that a command takes, to be named when a right is missing. */
+static const char *role_of(const struct command *command)
+{
+    if (command == &migrate_command)
+        return "";
+    if (command == &emit_command)
+        return "outbox_writer";
+    return command->changes ? "outbox_admin" : "outbox_reader";
+}
+
 int cli_connect(struct cli *cli)
 {
     const char *dsn = flag_text(&cli->args, "dsn");
@@ -239,6 +258,7 @@ int cli_connect(struct cli *cli)
     if (!dsn_is_readable(dsn))
         return cli_fail(CLI_USAGE, "the connection string is not valid (not shown: it may hold a password)");
     settings.dsn = dsn;
+    pg_set_policy(cli_insecure(cli), role_of(cli->command));
     if (flag_duration(&cli->args, "connect-timeout", MILLISECONDS(10), SECONDS(3600), SECONDS(10),
                       &settings.connect_timeout, &err) < 0)
         return cli_fail_error(err);

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/file.h"
@@ -143,6 +144,8 @@ static int take_file_entry(void *user, const char *name, const char *value, int 
     }
     if (set_name(config, name, value, source, reterr) < 0)
         return OUTBOX_EINVAL;
+    if (option_holds_secret(name, value))
+        snprintf(config->file_secret, sizeof(config->file_secret), "%s", name);
     seen = calloc(1, sizeof(*seen));
     if (!seen)
         return outbox__fail_memory(reterr);
@@ -153,25 +156,31 @@ static int take_file_entry(void *user, const char *name, const char *value, int 
     return OUTBOX_OK;
 }
 
-static int add_warning(struct config *config, const char *variable, const char *meant, outbox_error **reterr)
+static int add_warning(struct config *config, const char *text, outbox_error **reterr)
 {
     char **warnings = realloc(config->warnings, (config->warning_count + 1) * sizeof(*warnings));
-    char upper[64];
-    char text[256];
-    size_t i;
 
     if (!warnings)
         return outbox__fail_memory(reterr);
     config->warnings = warnings;
-    for (i = 0; meant[i] && i + 1 < sizeof(upper); i++)
-        upper[i] = (char)toupper((unsigned char)meant[i]);
-    upper[i] = '\0';
-    snprintf(text, sizeof(text), "OUTBOX_%.100s is not an option; did you mean OUTBOX_%s?", variable, upper);
     warnings[config->warning_count] = strdup(text);
     if (!warnings[config->warning_count])
         return outbox__fail_memory(reterr);
     config->warning_count++;
     return OUTBOX_OK;
+}
+
+static int warn_misspelt(struct config *config, const char *variable, const char *meant, outbox_error **reterr)
+{
+    char upper[64];
+    char text[256];
+    size_t i;
+
+    for (i = 0; meant[i] && i + 1 < sizeof(upper); i++)
+        upper[i] = (char)toupper((unsigned char)meant[i]);
+    upper[i] = '\0';
+    snprintf(text, sizeof(text), "OUTBOX_%.100s is not an option; did you mean OUTBOX_%s?", variable, upper);
+    return add_warning(config, text, reterr);
 }
 
 /* OUTBOX_NAME=value.  Other programs have variables of this family too, so an unknown
@@ -203,7 +212,7 @@ static int take_variable(struct config *config, const char *variable, outbox_err
     nearest = (struct nearest)NEAREST_INIT(name);
     for (i = 0; i < option_count; i++)
         nearest_try(&nearest, options[i].name);
-    return nearest.name && size > 4 ? add_warning(config, name, nearest.name, reterr) : OUTBOX_OK;
+    return nearest.name && size > 4 ? warn_misspelt(config, name, nearest.name, reterr) : OUTBOX_OK;
 }
 
 /* One flag, taken apart.  value is NULL if there is none. */
@@ -259,6 +268,34 @@ static bool takes_following(const struct option *option, const char *following)
     return following && option_set(&(struct option){.type = OPTION_BOOLEAN}, following, &unused, &copy);
 }
 
+/* Other users of the machine see command lines.  libpq and its tools take a password
+ * there, too, so that one is only warned of. */
+static int check_flag_secret(struct config *config, const struct flag *flag, const char *source, outbox_error **reterr)
+{
+    if (!option_holds_secret(flag->name, flag->value))
+        return OUTBOX_OK;
+    if (strcmp(flag->name, "dsn") == 0)
+        return add_warning(config, "--dsn has a password, which other users of this machine can see: put it into the"
+                                   " file of --config, OUTBOX_DSN or a passfile", reterr);
+    return outbox__fail(reterr, OUTBOX_EINVAL, flag->name,
+                        "%s: other users of this machine can see a secret there: put it into the file of --config, or"
+                        " into a variable", source);
+}
+
+/* As ssh and libpq have it with keys: a secret that everybody can read is none.  The group
+ * may read it, such as that of the service's user in a file of root's. */
+static int check_file_secret(const struct config *config, outbox_error **reterr)
+{
+    struct stat file;
+
+    if (!config->file_secret[0] || stat(config->file, &file) != 0 || !S_ISREG(file.st_mode) ||
+        (file.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)) == 0)
+        return OUTBOX_OK;
+    return outbox__fail(reterr, OUTBOX_EINVAL, config->file_secret,
+                        "%s: holds a secret (%s), and others can read or write it: chmod 600 (or 640)", config->file,
+                        config->file_secret);
+}
+
 /* Two rounds: the first only looks for the action and the file. */
 static int read_flags(struct config *config, int argc, char *const argv[], bool first_round,
                       outbox_error **reterr)
@@ -288,7 +325,8 @@ static int read_flags(struct config *config, int argc, char *const argv[], bool 
                        : fail_name(source, flag.name, reterr);
         if (strcmp(flag.name, "config") == 0)
             config->file = flag.value;
-        else if (!first_round && set_name(config, flag.name, flag.value, source, reterr) < 0)
+        else if (!first_round && (check_flag_secret(config, &flag, source, reterr) < 0 ||
+                                  set_name(config, flag.name, flag.value, source, reterr) < 0))
             return OUTBOX_EINVAL;
     }
     return OUTBOX_OK;
@@ -346,6 +384,8 @@ static int load(struct config *config, int argc, char *const argv[], char *const
     status = set_defaults(config, reterr);
     if (status == OUTBOX_OK && config->file)
         status = config_file_read(config->file, take_file_entry, config, reterr);
+    if (status == OUTBOX_OK)
+        status = check_file_secret(config, reterr);
     for (size_t i = 0; status == OUTBOX_OK && environment && environment[i]; i++)
         status = take_variable(config, environment[i], reterr);
     if (status == OUTBOX_OK)

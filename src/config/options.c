@@ -338,3 +338,15 @@ bool kafka_secret(const char *property)
     }
     return false;
 }
+
+bool option_holds_secret(const char *name, const char *value)
+{
+    char shown[8300];
+
+    if (strncmp(name, "kafka.", 6) == 0)
+        return value[0] && kafka_secret(name + 6);
+    if (strcmp(name, "dsn") != 0)
+        return false;
+    redact_dsn(value, shown, sizeof(shown));
+    return strstr(shown, "***") != NULL && !strstr(shown, "passfile=***");
+}

@@ -47,5 +47,7 @@ void option_text(const struct option *option, const struct relay_config *relay, 
 const char *kafka_reserved(const char *property);
 /* May the value of this property be shown? */
 bool kafka_secret(const char *property);
+/* Is there a secret in this value of an option, by its full name? */
+bool option_holds_secret(const char *name, const char *value);
 
 #endif

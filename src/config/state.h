@@ -20,6 +20,7 @@ struct config {
     struct config_seen *seen;
     char **warnings;
     size_t warning_count;
+    char file_secret[128]; /* an option of the file that holds one; "": none */
 };
 
 #endif

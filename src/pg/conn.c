@@ -3,11 +3,15 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "pg/secure.h"
+
 struct pg {
     PGconn *raw;
+    int certificate; /* OpenSSL's verdict on the server's, if it was refused */
     bool broken;
     bool warned;
 };
@@ -31,6 +35,17 @@ static int fail_connection(struct pg *pg, int code, const char *what, outbox_err
     one_line(PQerrorMessage(pg->raw), message, sizeof(message));
     pg->broken = true;
     return outbox__fail(reterr, code, NULL, "%s: %s", what, message[0] ? message : "no details");
+}
+
+static int fail_connecting(struct pg *pg, int code, const char *what, outbox_error **reterr)
+{
+    struct pg_failure failure;
+
+    pg_secure_explain(PQerrorMessage(pg->raw), pg->certificate, &failure);
+    pg->broken = true;
+    return outbox__fail_sqlstate(reterr, code, NULL, failure.sqlstate[0] ? failure.sqlstate : NULL, "%s: %s%s%s", what,
+                                 failure.text[0] ? failure.text : "no details", failure.advice[0] ? "; " : "",
+                                 failure.advice);
 }
 
 static void note_message(void *argument, const PGresult *result)
@@ -68,19 +83,31 @@ static int finish_connecting(struct pg *pg, mono_us deadline, outbox_error **ret
     PostgresPollingStatusType status = PGRES_POLLING_WRITING;
 
     if (PQstatus(pg->raw) == CONNECTION_BAD)
-        return fail_connection(pg, OUTBOX_ECONNECTION, "cannot connect", reterr);
+        return fail_connecting(pg, OUTBOX_ECONNECTION, "cannot connect", reterr);
+    PQsetErrorVerbosity(pg->raw, PQERRORS_VERBOSE); /* with the SQLSTATE */
     while (status != PGRES_POLLING_OK) {
         int ready = wait_socket(pg, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, -1, deadline, NULL);
 
         if (ready == 0)
-            return fail_connection(pg, OUTBOX_ETIMEOUT, "timed out while connecting", reterr);
+            return fail_connecting(pg, OUTBOX_ETIMEOUT, "timed out while connecting", reterr);
         if (ready < 0)
-            return fail_connection(pg, OUTBOX_ECONNECTION, "cannot connect", reterr);
+            return fail_connecting(pg, OUTBOX_ECONNECTION, "cannot connect", reterr);
+        pg_secure_watch(pg->raw, &pg->certificate);
         status = PQconnectPoll(pg->raw);
         if (status == PGRES_POLLING_FAILED)
-            return fail_connection(pg, OUTBOX_ECONNECTION, "cannot connect", reterr);
+            return fail_connecting(pg, OUTBOX_ECONNECTION, "cannot connect", reterr);
     }
+    PQsetErrorVerbosity(pg->raw, PQERRORS_DEFAULT);
     return OUTBOX_OK;
+}
+
+int pg_check_dsn(const char *dsn, outbox_error **reterr)
+{
+    PGconn *raw = PQconnectStart(dsn);
+    int status = raw ? pg_secure_check(raw, reterr) : outbox__fail_memory(reterr);
+
+    PQfinish(raw);
+    return status;
 }
 
 struct pg *pg_open(const struct pg_conn_settings *settings, outbox_error **reterr)
@@ -99,7 +126,7 @@ struct pg *pg_open(const struct pg_conn_settings *settings, outbox_error **reter
         outbox__fail_memory(reterr);
         goto fail;
     }
-    if (finish_connecting(pg, deadline, reterr) < 0)
+    if (pg_secure_check(pg->raw, reterr) < 0 || finish_connecting(pg, deadline, reterr) < 0)
         goto fail;
     if (PQsetnonblocking(pg->raw, 1) != 0) {
         fail_connection(pg, OUTBOX_ECONNECTION, "cannot make the connection non-blocking", reterr);
@@ -180,6 +207,15 @@ static int next_result(struct pg *pg, mono_us deadline, PGresult **ret_result, o
     return OUTBOX_OK;
 }
 
+static void advise_role(const struct pg *pg, char *room, size_t size)
+{
+    if (pg_needed_role()[0])
+        snprintf(room, size, "The role \"%s\" lacks a right: GRANT %s TO \"%s\"", PQuser(pg->raw),
+                 pg_needed_role(), PQuser(pg->raw));
+    else
+        snprintf(room, size, "The role \"%s\" lacks a right", PQuser(pg->raw));
+}
+
 static int check_result(struct pg *pg, const PGresult *result, outbox_error **reterr)
 {
     const char *sqlstate;
@@ -203,6 +239,8 @@ static int check_result(struct pg *pg, const PGresult *result, outbox_error **re
     one_line(text ? text : PQresultErrorMessage(result), message, sizeof(message));
     hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT); /* the remedy */
     one_line(hint ? hint : "", remedy, sizeof(remedy));
+    if (!remedy[0] && sqlstate && strcmp(sqlstate, "42501") == 0)
+        advise_role(pg, remedy, sizeof(remedy));
     return outbox__fail_sqlstate(reterr, OUTBOX_ESERVER, PQresultErrorField(result, PG_DIAG_COLUMN_NAME),
                                  sqlstate, "%s%s%s", message, remedy[0] ? ". " : "", remedy);
 }

@@ -21,8 +21,15 @@ struct pg_conn_settings {
 
 struct pg;
 
+/* For the whole program, before its threads start: may there be connections without TLS
+ * to other machines, and the role that its user has to have, for messages.  Without it:
+ * no, and none. */
+void pg_set_policy(bool allow_plaintext, const char *role);
+
+/* Would pg_open() refuse this dsn, whatever the server says?  Sends nothing.  OUTBOX_EINVAL. */
+int pg_check_dsn(const char *dsn, outbox_error **reterr);
 /* Opens a connection with UTF-8, no statement timeout of its own and standard strings.
- * NULL on failure. */
+ * NULL on failure; OUTBOX_EINVAL: the dsn is not valid, or refused for want of TLS. */
 struct pg *pg_open(const struct pg_conn_settings *settings, outbox_error **reterr);
 /* NULL is allowed. */
 void pg_close(struct pg *pg);
@@ -48,6 +55,9 @@ bool pg_usable(const struct pg *pg);
 int pg_backend(const struct pg *pg);
 /* The server's version, e.g. 150020. */
 int pg_version(const struct pg *pg);
+/* What the connection leaves unverified, for a warning; NULL: nothing. */
+const char *pg_weakness(PGconn *raw);
+const char *pg_needed_role(void);
 PGconn *pg_raw(struct pg *pg);
 
 /* Reading text results; the value must not be null. */

@@ -5,6 +5,7 @@
 
 #include "runtime/fault.h"
 #include "runtime/log.h"
+#include "runtime/repeat.h"
 #include "source/acknowledge.h"
 #include "source/lease.h"
 #include "source/reader.h"
@@ -14,6 +15,7 @@ struct lane_db {
     int map;
     int lane;
     struct pg *pg;
+    struct repeat repeat;
     struct reader *reader;
 };
 
@@ -192,9 +194,12 @@ void lane_db_run(void *context, const struct lane_job *job, struct relay_message
     outbox_error *err = NULL;
 
     if (dispatch(db, &job->action, answer, &err) < 0) {
-        log_warning("database_failed", LOG_NUMBER("lane", db->lane),
+        const char *why = err ? outbox_error_message(err) : "unknown";
+        bool again = repeat_seen(&db->repeat, why, clock_now());
+
+        log_write(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "database_failed", LOG_NUMBER("lane", db->lane),
                     LOG_TEXT("sqlstate", err ? outbox_error_sqlstate(err) : ""),
-                    LOG_TEXT("error", err ? outbox_error_message(err) : "unknown"));
+                    LOG_TEXT("error", why));
         /* What the server did is not known: a new connection and a takeover find out. */
         pg_close(db->pg);
         db->pg = NULL;

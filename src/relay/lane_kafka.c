@@ -7,6 +7,7 @@
 #include "base/uuid.h"
 #include "relay/records.h"
 #include "runtime/log.h"
+#include "runtime/repeat.h"
 #include "sink/producer.h"
 #include "sink/progress.h"
 
@@ -24,6 +25,7 @@ struct lane_kafka {
     bool progress_ensured;
     struct producer *producer;
     struct records *records;
+    struct repeat repeat;
 };
 
 struct lane_kafka *lane_kafka_new(const struct relay_config *config, const struct kafka *kafka, int map, int lane)
@@ -191,10 +193,13 @@ void lane_kafka_run(void *context, const struct lane_job *job, struct relay_mess
 
     if (result != SINK_OK) {
         bool refused = result == SINK_TOPIC_MISSING || result == SINK_REFUSED;
+        const char *why = err ? outbox_error_message(err) : "unknown";
+        bool again = repeat_seen(&lane->repeat, why, clock_now());
 
-        log_write(refused ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "kafka_failed", LOG_NUMBER("lane", lane->lane),
+        log_write(again ? LOG_LEVEL_DEBUG : refused ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "kafka_failed",
+                  LOG_NUMBER("lane", lane->lane),
                   LOG_TEXT("result", sink_result_name(result)),
-                  LOG_TEXT("error", err ? outbox_error_message(err) : "unknown"));
+                  LOG_TEXT("error", why));
         answer->event = (struct lane_event){.kind = LANE_EVENT_KAFKA_FAILED, .refused = refused};
     }
     outbox_error_free(err);

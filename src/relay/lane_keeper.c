@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "runtime/log.h"
+#include "runtime/repeat.h"
 #include "source/lease.h"
 
 struct lane_keeper {
@@ -10,6 +11,7 @@ struct lane_keeper {
     int map;
     int lane;
     struct pg *pg;
+    struct repeat repeat;
 };
 
 struct lane_keeper *lane_keeper_new(const struct relay_config *config, int map, int lane)
@@ -59,8 +61,11 @@ void lane_keeper_run(void *context, const struct lane_job *job, struct relay_mes
     answer->event.kind = LANE_EVENT_RENEWED;
     answer->event.epoch = job->action.epoch;
     if (renew(keeper, job->action.epoch, &answer->event, &err) < 0) {
-        log_warning("lease_renewal_failed", LOG_NUMBER("lane", keeper->lane),
-                    LOG_TEXT("error", err ? outbox_error_message(err) : "unknown"));
+        const char *why = err ? outbox_error_message(err) : "unknown";
+        bool again = repeat_seen(&keeper->repeat, why, clock_now());
+
+        log_write(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "lease_renewal_failed", LOG_NUMBER("lane", keeper->lane),
+                    LOG_TEXT("error", why));
         pg_close(keeper->pg);
         keeper->pg = NULL;
         answer->event.kind = LANE_EVENT_RENEW_FAILED;

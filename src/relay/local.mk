@@ -14,4 +14,4 @@ outbox_relay_SOURCES = \
     %D%/tick_thread.c %D%/tick_thread.h
 outbox_relay_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(RDKAFKA_CFLAGS) $(CURL_CFLAGS) $(JANSSON_CFLAGS) -pthread
 outbox_relay_LDADD = libwebhook.la libsink.la libsource.la libcore.la libconfig.la libpgconn.la libruntime.la \
-    libbase.la $(RDKAFKA_LIBS) $(CURL_LIBS) $(LIBPQ_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(CRYPTO_LIBS) -lpthread
+    libbase.la $(RDKAFKA_LIBS) $(CURL_LIBS) $(LIBPQ_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) -lpthread

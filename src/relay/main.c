@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "pg/conn.h"
 #include "relay/precheck.h"
 #include "relay/relay.h"
 #include "runtime/log.h"
@@ -39,6 +40,7 @@ int main(int argc, char **argv)
         outbox_error_free(err);
         return RELAY_EXIT_USAGE;
     }
+    pg_set_policy(config_relay(config)->insecure, "outbox_relay");
     switch (config_action(config)) {
     case CONFIG_HELP:
         config_help(stdout);

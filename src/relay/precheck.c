@@ -1,12 +1,17 @@
 #include "relay/precheck.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "pg/conn.h"
+#include "sink/inspect.h"
 #include "sink/kafka.h"
+#include "sink/progress.h"
 #include "sink/topics.h"
+#include "sink/trial.h"
 #include "source/tick.h"
 
 static bool say(bool good, const char *what, const outbox_error *err)
@@ -53,7 +58,16 @@ static bool check_bell(const struct relay_config *config, struct pg *pg, mono_us
     return good;
 }
 
-static bool check_postgres(const struct relay_config *config)
+/* The topics that routes lead to.  NULL: they could not be read. */
+static PGresult *read_topics(struct pg *pg, mono_us deadline)
+{
+    static const char sql[] = "SELECT DISTINCT topic FROM outbox.route WHERE topic IS NOT NULL ORDER BY 1 LIMIT 200";
+    PGresult *result = NULL;
+
+    return pg_exec(pg, sql, NULL, 0, deadline, &result, NULL) == OUTBOX_OK ? result : NULL;
+}
+
+static bool check_postgres(const struct relay_config *config, PGresult **ret_topics)
 {
     struct pg_conn_settings settings = {config->dsn, "outbox-relay check", config->connect_timeout};
     mono_us deadline = clock_now() + config->connect_timeout + config->statement_timeout;
@@ -61,38 +75,150 @@ static bool check_postgres(const struct relay_config *config)
     struct pg *pg = pg_open(&settings, &err);
     bool good = say(pg != NULL, "PostgreSQL", err);
 
-    if (pg)
+    if (pg && pg_weakness(pg_raw(pg)))
+        printf("PostgreSQL: warning: %s\n", pg_weakness(pg_raw(pg)));
+    if (pg) {
         good = check_schema(pg, deadline) && check_bell(config, pg, deadline);
+        *ret_topics = read_topics(pg, deadline);
+    }
     pg_close(pg);
     outbox_error_free(err);
     return good;
 }
 
-static bool check_cluster(const struct relay_config *config, const struct kafka *kafka)
-{
-    mono_us deadline = clock_now() + config->transaction_timeout;
-    outbox_error *err = NULL;
-    struct topics *topics = topics_open(kafka, &err);
-    int partitions = 0;
-    bool good = topics && topics_query(topics, kafka_progress_topic(kafka), deadline, &partitions, &err) == SINK_OK;
+/* ---- Kafka ---- */
 
-    if (good && partitions == 0 && !config->create_topics) {
-        outbox__fail(&err, OUTBOX_ESTATE, "create_topics", "topic %s does not exist: create it (compacted), "
-                     "or set create_topics=yes", kafka_progress_topic(kafka));
-        good = false;
-    }
-    topics_close(topics);
-    say(good, "Kafka", err);
+struct cluster {
+    const struct relay_config *config;
+    const struct kafka *kafka;
+    struct topics *topics;
+};
+
+static mono_us patience(const struct cluster *cluster)
+{
+    return clock_now() + cluster->config->transaction_timeout;
+}
+
+/* A topic of events: is it there, or could it be made?  One that is missing is only
+ * reported: its events are parked, the others flow. */
+static bool check_topic(const struct cluster *cluster, const char *name)
+{
+    const struct topic_wish wish = {.name = name, .partitions = cluster->config->topic_partitions,
+                                    .replication = cluster->config->topic_replication, .trial = true};
+    outbox_error *err = NULL;
+    int partitions = 0;
+    enum sink_result result = topics_query(cluster->topics, name, patience(cluster), &partitions, &err);
+
+    if (result == SINK_OK && partitions == 0 && cluster->config->create_topics)
+        result = topics_create(cluster->topics, &wish, patience(cluster), &err);
+    else if (result == SINK_OK && partitions == 0)
+        printf("Kafka topics: warning: topic \"%s\" does not exist: create it, or set create_topics=yes\n", name);
+    if (result != SINK_OK)
+        say(false, "Kafka topics", err);
+    outbox_error_free(err);
+    return result == SINK_OK;
+}
+
+static bool check_topics(const struct cluster *cluster, const PGresult *names)
+{
+    bool good = true;
+
+    for (int row = 0; names && row < PQntuples(names); row++)
+        good = check_topic(cluster, PQgetvalue(names, row, 0)) && good;
+    return good && say(true, "Kafka topics", NULL);
+}
+
+static bool check_progress_reading(const struct cluster *cluster)
+{
+    outbox_error *err = NULL;
+    struct progress *progress = progress_open(cluster->kafka, &err);
+    bool good = progress && progress_try(progress, patience(cluster), &err) == SINK_OK;
+
+    progress_close(progress);
+    say(good, "Kafka progress topic, reading", err);
     outbox_error_free(err);
     return good;
 }
 
-static bool check_kafka(const struct relay_config *config)
+/* Not compacted, the topic would keep what is offered to it. */
+static bool check_progress_writing(const struct cluster *cluster)
+{
+    const char *name = kafka_progress_topic(cluster->kafka);
+    outbox_error *err = NULL;
+    struct inspector *inspector = inspector_open(cluster->kafka, &err);
+    struct topic_facts facts = {0};
+    bool good = inspector && inspect_topic(inspector, name, patience(cluster), &facts, &err) == SINK_OK;
+
+    inspector_close(inspector);
+    if (good && !facts.configured) {
+        printf("Kafka progress topic: warning: its cleanup.policy, which must be compact, cannot be read, so"
+               " writing was not tried: give the ACL DescribeConfigs on topic \"%s\"\n", name);
+        return true;
+    }
+    if (good && strcmp(facts.cleanup, "compact") != 0) {
+        outbox__fail(&err, OUTBOX_ESTATE, NULL, "topic \"%s\" has cleanup.policy=%s, by which Kafka deletes positions;"
+                     " set it to compact", name, facts.cleanup);
+        good = false;
+    }
+    good = good && trial_write(cluster->kafka, patience(cluster), &err) == SINK_OK;
+    say(good, "Kafka progress topic, writing", err);
+    outbox_error_free(err);
+    return good;
+}
+
+static bool check_transactions(const struct cluster *cluster)
+{
+    outbox_error *err = NULL;
+    bool good = trial_transactions(cluster->kafka, patience(cluster), &err) == SINK_OK;
+
+    say(good, "Kafka transactions", err);
+    outbox_error_free(err);
+    return good;
+}
+
+/* All of them, so that one run shows all that is missing. */
+static bool check_rights(const struct cluster *cluster, bool progress_exists, const PGresult *topics)
+{
+    bool reading = !progress_exists || check_progress_reading(cluster);
+    bool writing = !progress_exists || check_progress_writing(cluster);
+    bool transactions = check_transactions(cluster);
+
+    return check_topics(cluster, topics) && transactions && reading && writing;
+}
+
+static bool check_cluster(const struct relay_config *config, const struct kafka *kafka, const PGresult *topics)
+{
+    outbox_error *err = NULL;
+    struct cluster cluster = {config, kafka, topics_open(kafka, &err)};
+    const char *name = kafka_progress_topic(kafka);
+    const struct topic_wish wish = {.name = name, .partitions = 1, .replication = config->topic_replication,
+                                    .trial = true};
+    int partitions = 0;
+    bool good = cluster.topics &&
+                topics_query(cluster.topics, name, patience(&cluster), &partitions, &err) == SINK_OK;
+
+    if (good && partitions == 0 && !config->create_topics) {
+        outbox__fail(&err, OUTBOX_ESTATE, "create_topics", "topic %s does not exist: create it (compacted), "
+                     "or set create_topics=yes", name);
+        good = false;
+    } else if (good && partitions == 0) {
+        good = topics_create(cluster.topics, &wish, patience(&cluster), &err) == SINK_OK;
+    }
+    say(good, "Kafka", err);
+    outbox_error_free(err);
+    if (good)
+        good = check_rights(&cluster, partitions > 0, topics);
+    topics_close(cluster.topics);
+    return good;
+}
+
+static bool check_kafka(const struct relay_config *config, const PGresult *topics)
 {
     struct kafka_property *properties = calloc(config->kafka_count + 1, sizeof(*properties));
     struct kafka_settings settings = {properties, config->kafka_count, config->topic_prefix,
                                       config->create_topics, config->topic_partitions,
-                                      config->topic_replication, config->transaction_timeout};
+                                      config->topic_replication, config->transaction_timeout,
+                                      config->insecure};
     outbox_error *err = NULL;
     struct kafka *kafka;
     bool good;
@@ -102,17 +228,34 @@ static bool check_kafka(const struct relay_config *config)
     for (size_t i = 0; i < config->kafka_count; i++)
         properties[i] = (struct kafka_property){config->kafka[i].name, config->kafka[i].value};
     kafka = kafka_new(&settings, &err);
-    good = kafka ? check_cluster(config, kafka) : say(false, "Kafka settings", err);
+    good = kafka ? check_cluster(config, kafka, topics) : say(false, "Kafka settings", err);
     kafka_free(kafka);
     free(properties);
     outbox_error_free(err);
     return good;
 }
 
+/* A file without certificates is found by the first webhook only: libcurl reads it then. */
+static bool check_webhooks(const struct relay_config *config)
+{
+    outbox_error *err = NULL;
+    bool good = !config->webhooks || !config->webhook_ca_file || access(config->webhook_ca_file, R_OK) == 0;
+
+    if (good)
+        return true;
+    outbox__fail(&err, OUTBOX_EINVAL, "webhook_ca_file", "webhook_ca_file: cannot read \"%s\": %s",
+                 config->webhook_ca_file, strerror(errno));
+    say(false, "webhooks", err);
+    outbox_error_free(err);
+    return false;
+}
+
 bool precheck(const struct relay_config *config)
 {
-    bool postgres = check_postgres(config);
-    bool kafka = check_kafka(config);
+    PGresult *topics = NULL;
+    bool postgres = check_postgres(config, &topics);
+    bool kafka = check_kafka(config, topics);
 
-    return postgres && kafka;
+    PQclear(topics);
+    return check_webhooks(config) && postgres && kafka;
 }

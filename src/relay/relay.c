@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "pg/conn.h"
 #include "relay/lane_runner.h"
 #include "relay/signals.h"
 #include "relay/tick_thread.h"
@@ -48,6 +49,7 @@ static struct kafka *make_kafka(const struct relay_config *config, outbox_error 
         .topic_partitions = config->topic_partitions,
         .topic_replication = config->topic_replication,
         .transaction_timeout = config->transaction_timeout,
+        .insecure = config->insecure,
     };
     struct kafka *kafka = NULL;
 
@@ -101,6 +103,8 @@ static bool start(struct relay *relay, outbox_error **reterr)
     struct lane_runner_settings lane = {.config = relay->config, .map = 1, .lane = 0, .want_tick = want_tick,
                                         .context = relay};
 
+    if (pg_check_dsn(relay->config->dsn, reterr) < 0)
+        return false;
     relay->mailbox = mailbox_new();
     if (!relay->mailbox || !signals_start(relay->mailbox)) {
         outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the threads");

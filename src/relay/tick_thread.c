@@ -12,6 +12,7 @@
 #include "relay/message.h"
 #include "runtime/fault.h"
 #include "runtime/log.h"
+#include "runtime/repeat.h"
 #include "runtime/wakeup.h"
 #include "source/tick.h"
 
@@ -32,6 +33,7 @@ struct tick_thread {
     struct ticker ticker;
     int64_t last_tick; /* reported */
     mono_us reconnect_pause;
+    struct repeat repeat;
 };
 
 static bool interrupted(const struct tick_thread *thread)
@@ -224,6 +226,8 @@ static int tick_on(struct tick_thread *thread, outbox_error **reterr)
 
 static void back_off(struct tick_thread *thread, const outbox_error *err)
 {
+    const char *why = err ? outbox_error_message(err) : "unknown";
+    bool again = repeat_seen(&thread->repeat, why, clock_now());
     mono_us pause = thread->reconnect_pause * 2;
 
     if (pause < RECONNECT_PAUSE_MIN)
@@ -231,7 +235,7 @@ static void back_off(struct tick_thread *thread, const outbox_error *err)
     if (pause > RECONNECT_PAUSE_MAX)
         pause = RECONNECT_PAUSE_MAX;
     thread->reconnect_pause = pause;
-    log_warning("ticker_failed", LOG_TEXT("error", err ? outbox_error_message(err) : "unknown"));
+    log_write(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "ticker_failed", LOG_TEXT("error", why));
     pause_for(thread, pause / 2 + (mono_us)(random_u64() % (uint64_t)(pause / 2 + 1)));
 }
 

@@ -3,6 +3,8 @@ libruntime_la_SOURCES = \
     %D%/clock.c %D%/clock.h \
     %D%/fault.c %D%/fault.h \
     %D%/log.c %D%/log.h \
+    %D%/loopback.c %D%/loopback.h \
     %D%/mailbox.c %D%/mailbox.h \
+    %D%/repeat.c %D%/repeat.h \
     %D%/wakeup.c %D%/wakeup.h
 libruntime_la_CFLAGS = $(AM_CFLAGS) -pthread

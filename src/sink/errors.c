@@ -1,5 +1,10 @@
 #include "sink/errors.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "sink/security.h"
+
 const char *sink_result_name(enum sink_result result)
 {
     static const char *const names[] = {"ok",     "again",         "timeout", "failed",
@@ -76,23 +81,65 @@ static int status_of(enum sink_result result)
     }
 }
 
-static const char *remedy(enum sink_result result)
+/* The right that the broker says is missing, as an operator has to give it. */
+static void advise_right(const struct kafka_client *client, const struct sink_failure *failure, char *room, size_t size)
 {
-    switch (result) {
-    case SINK_TOPIC_MISSING:
-        return "; create the topic, or set create_topics=yes";
-    case SINK_REFUSED:
-        return "; an operator must change this in Kafka or in the configuration";
+    const char *progress = kafka_progress_topic(client->kafka);
+    const char *user = kafka_property_value(client->kafka, "sasl.username");
+    const char *principal = user[0] ? user : "the relay's principal";
+    int prefix = (int)(strrchr(progress, '.') - progress) + 1;
+
+    switch (failure->code) {
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        snprintf(room, size, "give User:%s the ACL Write on transactional ids with the prefix \"%.*s\"", principal,
+                 prefix, progress);
+        break;
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+        if (failure->topic)
+            snprintf(room, size, "give User:%s the ACL %s on topic \"%s\"", principal,
+                     failure->right ? failure->right : "Write", failure->topic);
+        else
+            snprintf(room, size, "give User:%s the ACL Write on the topics of its events and on \"%s\"", principal,
+                     progress);
+        break;
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+        snprintf(room, size, "give User:%s the ACL %s on the cluster", principal,
+                 failure->right ? failure->right : "IdempotentWrite");
+        break;
     default:
-        return "";
+        break;
     }
 }
 
-void sink_report(outbox_error **reterr, enum sink_result result, const struct kafka_client *client,
-                 const char *what, const char *reason)
+static const char *remedy(const struct kafka_client *client, const struct sink_failure *failure, char *room,
+                          size_t size)
 {
-    char last[300];
+    room[0] = '\0';
+    advise_right(client, failure, room, size);
+    if (room[0])
+        return room;
+    if (failure->result == SINK_TOPIC_MISSING)
+        return "create the topic, or set create_topics=yes";
+    return failure->result == SINK_REFUSED ? "an operator must change this in Kafka or in the configuration" : "";
+}
 
-    outbox__fail(reterr, status_of(result), NULL, "%s: %s%s%s", what, reason,
-                 kafka_last_error(client, last, sizeof(last)), remedy(result));
+static bool about_connection(enum sink_result result)
+{
+    return result == SINK_TIMEOUT || result == SINK_AGAIN || result == SINK_FAILED;
+}
+
+void sink_report(outbox_error **reterr, const struct kafka_client *client, const struct sink_failure *failure)
+{
+    char last[300], room[500];
+    const char *advice;
+
+    /* The advice first: librdkafka's own guesses at the cause are often wrong. */
+    if (client->trouble != KAFKA_TROUBLE_NONE && about_connection(failure->result)) {
+        outbox__fail(reterr, status_of(failure->result), NULL, "%s: %s (librdkafka: %s: %s)", failure->what,
+                     security_advice(client, room, sizeof(room)), failure->reason, client->last_error);
+        return;
+    }
+    advice = remedy(client, failure, room, sizeof(room));
+    outbox__fail(reterr, status_of(failure->result), NULL, "%s: %s%s%s%s", failure->what, failure->reason,
+                 kafka_last_error(client, last, sizeof(last)), advice[0] ? "; " : "", advice);
 }

@@ -15,8 +15,17 @@ enum sink_result sink_classify(rd_kafka_resp_err_t code);
 /* What an error of a transactional call means. */
 enum sink_result sink_classify_transaction(const rd_kafka_error_t *error);
 
-/* Makes the error for a failed call: "what: reason (last: ...); remedy". */
-void sink_report(outbox_error **reterr, enum sink_result result, const struct kafka_client *client,
-                 const char *what, const char *reason);
+/* A call that failed. */
+struct sink_failure {
+    const char *what; /* "cannot look up topic \"orders\"" */
+    const char *reason;
+    enum sink_result result;
+    rd_kafka_resp_err_t code;
+    const char *right; /* the operation of Kafka's ACLs that it takes; NULL: those of a transaction */
+    const char *topic; /* on which; NULL: not known */
+};
+
+/* Makes the error for it: "what: reason (last: ...); remedy". */
+void sink_report(outbox_error **reterr, const struct kafka_client *client, const struct sink_failure *failure);
 
 #endif

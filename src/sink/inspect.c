@@ -60,12 +60,15 @@ static enum sink_result fail(struct inspector *inspector, const char *name, rd_k
 {
     enum sink_result result = sink_classify(code);
     char what[400];
+    struct sink_failure failure = {
+        .what = what, .reason = reason, .code = code, .right = "Write (or Describe)", .topic = name};
 
     if (result != SINK_REFUSED)
         result = SINK_TIMEOUT;
     snprintf(what, sizeof(what), "cannot look up topic \"%s\"", name);
     rd_kafka_poll(inspector->handle, 0); /* for the last error */
-    sink_report(reterr, result, &inspector->client, what, reason);
+    failure.result = result;
+    sink_report(reterr, &inspector->client, &failure);
     return result;
 }
 
@@ -83,12 +86,16 @@ static rd_kafka_resp_err_t read_metadata(const struct rd_kafka_metadata_topic *t
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+/* How long librdkafka is left alone before it is asked why there is no answer yet. */
+#define LOOK_SLICE_MS 1000 /* at first; then longer, should the cluster be slow */
+
 /* Until the cluster gave an answer: right after its start a client knows no broker. */
 static enum sink_result look(struct inspector *inspector, const char *name, mono_us deadline,
                              struct topic_facts *ret, outbox_error **reterr)
 {
     rd_kafka_topic_t *handle = rd_kafka_topic_new(inspector->handle, name, NULL);
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    int slice = LOOK_SLICE_MS;
 
     if (!handle)
         return fail(inspector, name, rd_kafka_last_error(), rd_kafka_err2str(rd_kafka_last_error()), reterr);
@@ -98,7 +105,8 @@ static enum sink_result look(struct inspector *inspector, const char *name, mono
 
         if (left == 0)
             break;
-        code = rd_kafka_metadata(inspector->handle, 0, handle, &metadata, left);
+        code = rd_kafka_metadata(inspector->handle, 0, handle, &metadata, left < slice ? left : slice);
+        slice = slice < 60000 ? slice * 2 : slice;
         if (!code) {
             code = metadata->topic_cnt == 1 ? read_metadata(&metadata->topics[0], ret)
                                             : RD_KAFKA_RESP_ERR__TIMED_OUT;
@@ -107,6 +115,8 @@ static enum sink_result look(struct inspector *inspector, const char *name, mono
         if (!code || sink_classify(code) != SINK_TIMEOUT)
             break;
         rd_kafka_poll(inspector->handle, 50);
+        if (kafka_hopeless(&inspector->client))
+            break;
     }
     rd_kafka_topic_destroy(handle);
     return code ? fail(inspector, name, code, rd_kafka_err2str(code), reterr) : SINK_OK;

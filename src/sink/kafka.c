@@ -10,6 +10,7 @@
 
 #include "runtime/log.h"
 #include "sink/errors.h"
+#include "sink/security.h"
 
 struct kafka {
     atomic_int references;
@@ -20,6 +21,7 @@ struct kafka {
     int topic_partitions;
     int topic_replication;
     mono_us transaction_timeout;
+    bool plain_only_loopback;
 };
 
 /* What the configuration may change. */
@@ -146,10 +148,36 @@ static enum log_level level_of(int syslog_level)
     return syslog_level <= LOG_INFO ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
 }
 
+/* Why a partition did not come into the transaction is said for the first one in the
+ * error, but of which topic it is, in the log alone. */
+static void note_denied(struct kafka_client *client, const char *text)
+{
+    static const char before[] = "Failed to add partition \"";
+    const char *name = strstr(text, before);
+    int none = KAFKA_DENIED_NONE;
+    size_t size;
+
+    if (!name || !strstr(name, "authorization failed"))
+        return;
+    name += sizeof(before) - 1;
+    size = strcspn(name, "\"");
+    if (size >= sizeof(client->denied_topic) ||
+        !atomic_compare_exchange_strong(&client->denied, &none, KAFKA_DENIED_WRITING))
+        return;
+    memcpy(client->denied_topic, name, size);
+    client->denied_topic[size] = '\0';
+    atomic_store(&client->denied, KAFKA_DENIED_KNOWN);
+}
+
+const char *kafka_denied_topic(const struct kafka_client *client)
+{
+    return atomic_load(&client->denied) == KAFKA_DENIED_KNOWN ? client->denied_topic : NULL;
+}
+
 /* Any thread of librdkafka. */
 static void on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
 {
-    const struct kafka_client *client = rd_kafka_opaque(handle);
+    struct kafka_client *client = rd_kafka_opaque(handle);
     enum log_level ours = level_of(level);
     char redacted[1024];
     const char *message = redacted;
@@ -157,7 +185,11 @@ static void on_log(const rd_kafka_t *handle, int level, const char *facility, co
     /* The one set of properties is for producers and consumers. */
     if (strcmp(facility, "CONFWARN") == 0)
         ours = LOG_LEVEL_DEBUG;
+    if (strcmp(facility, "ADDPARTS") == 0)
+        note_denied(client, text);
     redact(client->kafka, text, redacted, sizeof(redacted));
+    if (ours != LOG_LEVEL_ERROR && repeat_seen(&client->repeat, redacted, clock_now()))
+        ours = LOG_LEVEL_DEBUG;
     log_write(ours, "kafka", LOG_TEXT("facility", facility), LOG_TEXT("message", message));
 }
 
@@ -167,9 +199,29 @@ static void on_error(rd_kafka_t *handle, int code, const char *reason, void *opa
     struct kafka_client *client = opaque;
 
     (void)handle;
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        client->all_down = true;
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && client->last_error[0])
         return; /* says less than what came before */
+    client->trouble = security_trouble(client, code, reason);
     redact(client->kafka, reason, client->last_error, sizeof(client->last_error));
+}
+
+void kafka_forget_errors(struct kafka_client *client)
+{
+    int known = KAFKA_DENIED_KNOWN;
+
+    client->last_error[0] = '\0';
+    client->trouble = KAFKA_TROUBLE_NONE;
+    client->all_down = false;
+    atomic_store(&client->certificate, 0);
+    atomic_store(&client->plain_refused, false);
+    atomic_compare_exchange_strong(&client->denied, &known, KAFKA_DENIED_NONE);
+}
+
+bool kafka_hopeless(const struct kafka_client *client)
+{
+    return client->all_down && client->trouble != KAFKA_TROUBLE_NONE && client->trouble != KAFKA_TROUBLE_SILENT;
 }
 
 const char *kafka_last_error(const struct kafka_client *client, char *room, size_t size)
@@ -223,6 +275,7 @@ static rd_kafka_conf_t *new_conf(struct kafka_client *client)
     rd_kafka_conf_set_opaque(conf, client);
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
+    security_watch(conf, client->kafka->plain_only_loopback);
     return conf;
 }
 
@@ -332,6 +385,8 @@ static int check_settings(const struct kafka_settings *settings, outbox_error **
     if (!settings->prefix || !prefix_valid(settings->prefix))
         return outbox__fail(reterr, OUTBOX_EINVAL, "prefix",
                             "the topic prefix must be 1 to 200 letters, digits, '.', '_' or '-'");
+    if (security_check(settings, reterr) < 0)
+        return OUTBOX_EINVAL;
     if (settings->transaction_timeout < SECONDS(1))
         return outbox__fail(reterr, OUTBOX_EINVAL, "transaction_timeout",
                             "transaction_timeout must be at least 1 s");
@@ -369,6 +424,7 @@ static bool copy_settings(struct kafka *kafka, const struct kafka_settings *sett
     kafka->topic_partitions = settings->topic_partitions;
     kafka->topic_replication = settings->topic_replication;
     kafka->transaction_timeout = settings->transaction_timeout;
+    kafka->plain_only_loopback = security_only_loopback(settings);
     return true;
 }
 
@@ -391,6 +447,7 @@ static int try_configurations(const struct kafka *kafka, outbox_error **reterr)
 struct kafka *kafka_new(const struct kafka_settings *settings, outbox_error **reterr)
 {
     int fit = kafka_check_version(rd_kafka_version(), reterr);
+    const char *weakness;
     struct kafka *kafka;
 
     if (fit < 0 || check_settings(settings, reterr) < 0)
@@ -407,6 +464,9 @@ struct kafka *kafka_new(const struct kafka_settings *settings, outbox_error **re
     }
     if (try_configurations(kafka, reterr) < 0)
         goto fail;
+    weakness = security_weakness(settings);
+    if (weakness)
+        log_warning("kafka_unverified", LOG_TEXT("advice", weakness));
     if (fit == 1)
         log_warning("librdkafka_outdated", LOG_TEXT("version", rd_kafka_version_str()),
                     LOG_TEXT("advice", "2.6 or later has fixes for TLS, SASL and idempotent producers"));
@@ -440,6 +500,15 @@ void kafka_free(struct kafka *kafka)
     free(kafka->properties);
     free(kafka->progress_topic);
     free(kafka);
+}
+
+const char *kafka_property_value(const struct kafka *kafka, const char *name)
+{
+    for (size_t i = 0; i < kafka->property_count; i++) {
+        if (strcmp(kafka->properties[i].name, name) == 0)
+            return kafka->properties[i].value;
+    }
+    return "";
 }
 
 const char *kafka_progress_topic(const struct kafka *kafka)

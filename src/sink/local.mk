@@ -7,6 +7,8 @@ libsink_la_SOURCES = \
     %D%/marker.c %D%/marker.h \
     %D%/producer.c %D%/producer.h \
     %D%/progress.c %D%/progress.h \
+    %D%/security.c %D%/security.h \
     %D%/taint.c %D%/taint.h \
-    %D%/topics.c %D%/topics.h
+    %D%/topics.c %D%/topics.h \
+    %D%/trial.c %D%/trial.h
 libsink_la_CFLAGS = $(AM_CFLAGS) -pthread $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS)

@@ -38,6 +38,7 @@ struct producer {
     size_t acknowledged;
     size_t failed;
     rd_kafka_resp_err_t failure; /* of the first record that has a reason of its own */
+    char failed_topic[250];      /* ... and that record's topic; "": not known */
 
     char marker_key[MARKER_KEY_SIZE];
     char marker_text[MARKER_TEXT_SIZE];
@@ -62,8 +63,11 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
         return;
     }
     producer->failed++;
-    if (!producer->failure || is_purge(producer->failure))
+    if (!producer->failure || is_purge(producer->failure)) {
         producer->failure = message->err;
+        snprintf(producer->failed_topic, sizeof(producer->failed_topic), "%s",
+                 is_purge(message->err) ? "" : rd_kafka_topic_name(message->rkt));
+    }
 }
 
 /* librdkafka's threads; these may do no more than set atomics. */
@@ -250,13 +254,16 @@ static enum sink_result fail_transaction(struct producer *producer, const char *
                                          outbox_error **reterr)
 {
     enum sink_result result = sink_classify_transaction(error);
+    struct sink_failure failure = {
+        .what = what, .reason = rd_kafka_error_string(error), .code = rd_kafka_error_code(error)};
 
     if (result == SINK_FAILED && is_fenced(producer))
         result = SINK_FENCED;
     if (result != SINK_AGAIN)
         producer->state = PRODUCER_BROKEN;
     rd_kafka_poll(producer->handle, 0); /* for the last error */
-    sink_report(reterr, result, &producer->client, what, rd_kafka_error_string(error));
+    failure.result = result;
+    sink_report(reterr, &producer->client, &failure);
     rd_kafka_error_destroy(error);
     return result;
 }
@@ -282,8 +289,9 @@ static void note_reason(struct producer *producer)
  * it was is not said: one bad record takes all of its batch with it. */
 static enum sink_result fail_delivery(struct producer *producer, outbox_error **reterr)
 {
+    struct sink_failure failure = {.topic = producer->failed_topic};
     enum sink_result result;
-    char what[128];
+    char what[400];
 
     if (!producer->failure || is_purge(producer->failure))
         note_reason(producer);
@@ -295,7 +303,13 @@ static enum sink_result fail_delivery(struct producer *producer, outbox_error **
     producer->state = PRODUCER_BROKEN;
     snprintf(what, sizeof(what), "%zu of %zu records were not accepted", producer->failed,
              producer->produced);
-    sink_report(reterr, result, &producer->client, what, rd_kafka_err2str(producer->failure));
+    failure.what = what;
+    failure.reason = rd_kafka_err2str(producer->failure);
+    failure.result = result;
+    failure.code = producer->failure;
+    if (!producer->failed_topic[0])
+        failure.topic = kafka_denied_topic(&producer->client);
+    sink_report(reterr, &producer->client, &failure);
     return result;
 }
 
@@ -327,7 +341,7 @@ enum sink_result producer_init(struct producer *producer, mono_us deadline, outb
         return result;
     FAULT("kafka_after_init");
     producer->state = PRODUCER_IDLE;
-    producer->client.last_error[0] = '\0';
+    kafka_forget_errors(&producer->client);
     return SINK_OK;
 }
 
@@ -489,6 +503,8 @@ static enum sink_result fail_produce(struct producer *producer, const struct sin
 {
     enum sink_result result = sink_classify(code);
     char what[400];
+    struct sink_failure failure = {
+        .what = what, .reason = rd_kafka_err2str(code), .code = code, .topic = record->topic};
 
     /* Nothing more is taken once the transaction has failed. */
     if (producer->failed > 0 || code == RD_KAFKA_RESP_ERR__STATE)
@@ -501,7 +517,8 @@ static enum sink_result fail_produce(struct producer *producer, const struct sin
     if (is_fenced(producer))
         result = SINK_FENCED;
     snprintf(what, sizeof(what), "cannot produce to topic \"%s\"", record->topic);
-    sink_report(reterr, result, &producer->client, what, rd_kafka_err2str(code));
+    failure.result = result;
+    sink_report(reterr, &producer->client, &failure);
     return result;
 }
 
@@ -547,6 +564,7 @@ static void reset_counts(struct producer *producer)
 {
     producer->produced = producer->acknowledged = producer->failed = 0;
     producer->failure = RD_KAFKA_RESP_ERR_NO_ERROR;
+    producer->failed_topic[0] = '\0';
 }
 
 enum sink_result producer_publish(struct producer *producer, const struct sink_record *records, size_t count,
@@ -605,7 +623,7 @@ static enum sink_result finish_commit(struct producer *producer, outbox_error **
         return fail_state(producer, "a commit without all acknowledgements", reterr);
     producer->state = PRODUCER_IDLE;
     producer->commits++;
-    producer->client.last_error[0] = '\0';
+    kafka_forget_errors(&producer->client);
     return SINK_OK;
 }
 

@@ -207,13 +207,16 @@ static enum sink_result fail_reading(struct reading *reading, rd_kafka_resp_err_
     struct progress *progress = reading->progress;
     enum sink_result result = sink_classify(code);
     char what[400];
+    struct sink_failure failure = {
+        .what = what, .reason = reason, .code = code, .right = "Read", .topic = progress->topic};
 
     if (result != SINK_TOPIC_MISSING && result != SINK_REFUSED)
         result = SINK_TIMEOUT;
     snprintf(what, sizeof(what), "cannot read the position of lane %d from \"%s\"", reading->lane,
              progress->topic);
     rd_kafka_poll(progress->handle, 0);
-    sink_report(reterr, result, &progress->client, what, reason);
+    failure.result = result;
+    sink_report(reterr, &progress->client, &failure);
     return result;
 }
 
@@ -397,8 +400,28 @@ enum sink_result progress_read(struct progress *progress, const uint8_t incarnat
     result = read_back(&reading, deadline, reterr);
     rd_kafka_topic_destroy(reading.topic);
     if (result == SINK_OK) {
-        progress->client.last_error[0] = '\0';
+        kafka_forget_errors(&progress->client);
         *ret = reading.answer;
     }
+    return result;
+}
+
+enum sink_result progress_try(struct progress *progress, mono_us deadline, outbox_error **reterr)
+{
+    struct reading reading = {.progress = progress};
+    enum sink_result result = SINK_OK;
+    int64_t low = 0, end = 0;
+
+    reading.topic = rd_kafka_topic_new(progress->handle, progress->topic, NULL);
+    if (!reading.topic)
+        return fail_reading(&reading, rd_kafka_last_error(), rd_kafka_err2str(rd_kafka_last_error()), reterr);
+    result = query_bounds(&reading, deadline, &low, &end, reterr);
+    if (result == SINK_OK && rd_kafka_consume_start(reading.topic, 0, end) != 0)
+        result = fail_reading(&reading, rd_kafka_last_error(), rd_kafka_err2str(rd_kafka_last_error()), reterr);
+    else if (result == SINK_OK) {
+        result = consume(&reading, end, deadline, reterr);
+        rd_kafka_consume_stop(reading.topic, 0);
+    }
+    rd_kafka_topic_destroy(reading.topic);
     return result;
 }

@@ -40,4 +40,7 @@ struct progress_answer {
 enum sink_result progress_read(struct progress *progress, const uint8_t incarnation[16], int map, int lane,
                                mono_us deadline, struct progress_answer *ret, outbox_error **reterr);
 
+/* Fetches from the end of partition 0 and takes nothing: may we read?  For --check. */
+enum sink_result progress_try(struct progress *progress, mono_us deadline, outbox_error **reterr);
+
 #endif

@@ -185,15 +185,21 @@ void topics_close(struct topics *topics)
 
 /* ---- asking ---- */
 
-static enum sink_result fail(const struct topics *topics, enum sink_result result, const char *action,
+static enum sink_result fail(const struct topics *topics, rd_kafka_resp_err_t code, const char *action,
                              const char *name, const char *reason, outbox_error **reterr)
 {
     char what[400];
+    const struct sink_failure failure = {.what = what,
+                                         .reason = reason,
+                                         .result = sink_classify(code),
+                                         .code = code,
+                                         .right = strcmp(action, "create") == 0 ? "Create" : "Write (or Describe)",
+                                         .topic = name};
 
     snprintf(what, sizeof(what), "cannot %s topic \"%s\"", action, name);
     rd_kafka_poll(topics->handle, 0); /* for the last error */
-    sink_report(reterr, result, topics->client, what, reason);
-    return result;
+    sink_report(reterr, topics->client, &failure);
+    return failure.result;
 }
 
 /* One look at one topic.  *ret_partitions: 0 if there is none, -1 if it is not ready. */
@@ -223,6 +229,9 @@ static rd_kafka_resp_err_t look(struct topics *topics, rd_kafka_topic_t *handle,
     return code;
 }
 
+/* How long librdkafka is left alone before it is asked why there is no answer yet. */
+#define LOOK_SLICE_MS 1000 /* at first; then longer, should the cluster be slow */
+
 /* Looks until the cluster gave an answer.  With existing, "no such topic" is not one:
  * what was just created reaches the brokers one by one. */
 static enum sink_result look_until(struct topics *topics, rd_kafka_topic_t *handle, bool existing,
@@ -230,19 +239,21 @@ static enum sink_result look_until(struct topics *topics, rd_kafka_topic_t *hand
 {
     const char *name = rd_kafka_topic_name(handle);
     const char *reason = "no answer from the cluster";
-    int pause = 5;
+    int pause = 5, slice = LOOK_SLICE_MS;
 
     for (;;) {
         int left = clock_until_ms(deadline), partitions = 0;
         rd_kafka_resp_err_t code;
 
         if (left == 0)
-            return fail(topics, SINK_TIMEOUT, "look up", name, reason, reterr);
-        code = look(topics, handle, left, &partitions);
+            return fail(topics, RD_KAFKA_RESP_ERR__TIMED_OUT, "look up", name, reason, reterr);
+        code = look(topics, handle, left < slice ? left : slice, &partitions);
+        slice = slice < 60000 ? slice * 2 : slice;
         if (code) {
             reason = rd_kafka_err2str(code);
-            if (sink_classify(code) != SINK_TIMEOUT)
-                return fail(topics, sink_classify(code), "look up", name, reason, reterr);
+            rd_kafka_poll(topics->handle, 0); /* for what it knows of the connections */
+            if (sink_classify(code) != SINK_TIMEOUT || kafka_hopeless(topics->client))
+                return fail(topics, code, "look up", name, reason, reterr);
         } else if (partitions > 0 || (partitions == 0 && !existing)) {
             *ret_partitions = partitions;
             return SINK_OK;
@@ -265,7 +276,8 @@ static enum sink_result query(struct topics *topics, const char *name, bool exis
     int partitions = 0;
 
     if (!handle)
-        return fail(topics, SINK_REFUSED, "use", name, rd_kafka_err2str(rd_kafka_last_error()), reterr);
+        return fail(topics, RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION, "use", name,
+                    rd_kafka_err2str(rd_kafka_last_error()), reterr);
     result = look_until(topics, handle, existing, deadline, &partitions, reterr);
     if (result != SINK_OK || partitions == 0) {
         rd_kafka_topic_destroy(handle);
@@ -329,8 +341,8 @@ static rd_kafka_resp_err_t creation_result(rd_kafka_event_t *event, char *text, 
     return code;
 }
 
-static rd_kafka_resp_err_t request_creation(struct topics *topics, rd_kafka_NewTopic_t *topic, int timeout_ms,
-                                            char *text, size_t size)
+static rd_kafka_resp_err_t request_creation(struct topics *topics, rd_kafka_NewTopic_t *topic, bool trial,
+                                            int timeout_ms, char *text, size_t size)
 {
     rd_kafka_AdminOptions_t *options =
         rd_kafka_AdminOptions_new(topics->handle, RD_KAFKA_ADMIN_OP_CREATETOPICS);
@@ -341,6 +353,8 @@ static rd_kafka_resp_err_t request_creation(struct topics *topics, rd_kafka_NewT
     code = rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text, size);
     if (!code)
         code = rd_kafka_AdminOptions_set_operation_timeout(options, timeout_ms, text, size);
+    if (!code && trial)
+        code = rd_kafka_AdminOptions_set_validate_only(options, 1, text, size);
     if (!code) {
         rd_kafka_CreateTopics(topics->handle, &topic, 1, options, queue);
         event = rd_kafka_queue_poll(queue, timeout_ms + 100);
@@ -362,11 +376,13 @@ enum sink_result topics_create(struct topics *topics, const struct topic_wish *w
     rd_kafka_resp_err_t code;
 
     if (!topic)
-        return fail(topics, SINK_REFUSED, "create", wish->name, text, reterr);
-    code = request_creation(topics, topic, left > 0 ? left : 1, text, sizeof(text));
+        return fail(topics, RD_KAFKA_RESP_ERR_INVALID_CONFIG, "create", wish->name, text, reterr);
+    code = request_creation(topics, topic, wish->trial, left > 0 ? left : 1, text, sizeof(text));
     rd_kafka_NewTopic_destroy(topic);
     if (code && code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
-        return fail(topics, sink_classify(code), "create", wish->name, text, reterr);
+        return fail(topics, code, "create", wish->name, text, reterr);
+    if (wish->trial)
+        return SINK_OK;
     if (!code)
         log_info("topic_created", LOG_TEXT("topic", wish->name));
     return query(topics, wish->name, true, deadline, &partitions, reterr);

@@ -2,6 +2,7 @@
 #ifndef SINK_TOPICS_H
 #define SINK_TOPICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "sink/kafka.h"
@@ -31,6 +32,7 @@ struct topic_wish {
     int replication; /* -1: the broker's default */
     const struct kafka_property *config;
     size_t config_count;
+    bool trial; /* only ask the cluster whether it would */
 };
 
 /* Creates one topic; one that is there already is fine. */

@@ -18,6 +18,7 @@
 
 #include "runtime/fault.h"
 #include "webhook/retry_after.h"
+#include "webhook/trouble.h"
 
 /* A handle of libcurl, used for one exchange after the other. */
 struct call {
@@ -349,6 +350,9 @@ static void explain(struct call *call, CURLcode code, struct http_evidence *evid
 {
     char *error = evidence->error;
     size_t room = sizeof(evidence->error);
+    const char *text = call->error[0] ? call->error : curl_easy_strerror(code);
+    const char *advice;
+    long verdict = 0;
 
     if (call->held) {
         snprintf(error, room, "%s", call->held);
@@ -367,7 +371,12 @@ static void explain(struct call *call, CURLcode code, struct http_evidence *evid
     }
     if (evidence->reached.phase == DELIVERY_PHASE_ANSWERED)
         return;
-    snprintf(error, room, "%s", call->error[0] ? call->error : curl_easy_strerror(code));
+    curl_easy_getinfo(call->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
+    advice = trouble_advice((int)code, verdict, text, call->exchange->tls);
+    if (advice[0])
+        snprintf(error, room, "%.120s; %s", text, advice);
+    else
+        snprintf(error, room, "%s", text);
 }
 
 /* Gives the exchange back with what is known of it. */

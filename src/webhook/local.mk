@@ -12,5 +12,6 @@ libwebhook_la_SOURCES = \
     %D%/slots.c %D%/slots.h \
     %D%/store.c %D%/store.h \
     %D%/task.c %D%/task.h \
+    %D%/trouble.c %D%/trouble.h \
     %D%/url.c %D%/url.h
 libwebhook_la_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(LIBPQ_CFLAGS) -pthread

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../cmocka_all.h"
@@ -371,6 +372,36 @@ static void bad_files(void **state)
     assert_file_fails(text, LIST(":1:"));
 }
 
+static void secrets_have_their_place(void **state)
+{
+    static const char with_secret[] = "dsn = dbname=x\n[kafka]\nbootstrap.servers = a:1\nsasl.password = GEHEIM\n";
+    struct config *config;
+
+    (void)state;
+    FLAGS_FAIL(LIST(NEEDED, "--kafka.sasl.password=GEHEIM"), "flag --kafka.sasl.password", "can see a secret");
+    FLAGS_FAIL(LIST(NEEDED, "--kafka.ssl.key.password", "GEHEIM"), "flag --kafka.ssl.key.password");
+    config = LOAD_FLAGS("--config=/dev/null", "--dsn=host=h password=GEHEIM");
+    assert_non_null(config);
+    assert_non_null(strstr(config_warning(config, 0), "--dsn has a password"));
+    assert_null(strstr(config_warning(config, 0), "GEHEIM"));
+    config_free(config);
+
+    write_file(with_secret);
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_fails(NULL, LIST("--config", path, NEEDED), LIST("kafka.sasl.password", "chmod 600"));
+    assert_int_equal(chmod(path, 0640), 0);
+    config = load(LIST("A=b"), LIST("--config", path));
+    assert_non_null(config);
+    config_free(config);
+    /* Without a secret everybody may read it. */
+    write_file("dsn = host=h user=u\nkafka.bootstrap.servers = a:1\n");
+    assert_int_equal(chmod(path, 0644), 0);
+    config = load(LIST("A=b"), LIST("--config", path));
+    assert_non_null(config);
+    config_free(config);
+    assert_int_equal(chmod(path, 0600), 0); /* for the next test */
+}
+
 static void printing_hides_secrets(void **state)
 {
     struct config *config;
@@ -477,6 +508,7 @@ int main(void)
         cmocka_unit_test(reserved_properties),
         cmocka_unit_test(files),
         cmocka_unit_test(bad_files),
+        cmocka_unit_test(secrets_have_their_place),
         cmocka_unit_test(printing_hides_secrets),
         cmocka_unit_test(help_has_every_option),
         cmocka_unit_test(the_table_is_sound),

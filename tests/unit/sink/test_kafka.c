@@ -36,7 +36,7 @@ static void assert_property(const rd_kafka_conf_t *conf, const char *name, const
 static void producer_has_what_it_needs(void **state)
 {
     const struct kafka_property properties[] = {
-        {"bootstrap.servers", "a:1"}, {"linger.ms", "7"}, {"compression.codec", "lz4"}};
+        {"bootstrap.servers", "127.0.0.1:1"}, {"linger.ms", "7"}, {"compression.codec", "lz4"}};
     struct kafka *kafka = try_new(properties, 3, NULL);
     struct kafka_client client = {.kafka = kafka};
     rd_kafka_conf_t *conf;
@@ -56,7 +56,7 @@ static void producer_has_what_it_needs(void **state)
     assert_property(conf, "delivery.report.only.error", "false");
     assert_property(conf, "client.id", "outbox-relay");
     /* the user's */
-    assert_property(conf, "bootstrap.servers", "a:1");
+    assert_property(conf, "bootstrap.servers", "127.0.0.1:1");
     assert_property(conf, "linger.ms", "7");
     assert_property(conf, "compression.codec", "lz4");
     rd_kafka_conf_destroy(conf);
@@ -65,7 +65,7 @@ static void producer_has_what_it_needs(void **state)
 
 static void consumer_has_what_it_needs(void **state)
 {
-    const struct kafka_property properties[] = {{"bootstrap.servers", "a:1"}, {"client.id", "mine"}};
+    const struct kafka_property properties[] = {{"bootstrap.servers", "127.0.0.1:1"}, {"client.id", "mine"}};
     struct kafka *kafka = try_new(properties, 2, NULL);
     struct kafka_client client = {.kafka = kafka};
     rd_kafka_conf_t *conf;
@@ -87,7 +87,7 @@ static void consumer_has_what_it_needs(void **state)
 
 static void refuse(const struct kafka_property *property, const char *reason)
 {
-    const struct kafka_property properties[] = {{"bootstrap.servers", "a:1"}, *property};
+    const struct kafka_property properties[] = {{"bootstrap.servers", "127.0.0.1:1"}, *property};
     outbox_error *error = NULL;
 
     assert_null(try_new(properties, 2, &error));
@@ -111,6 +111,49 @@ static void properties_of_ours_are_refused(void **state)
     refuse(&(struct kafka_property){"allow.auto.create.topics", "true"}, "must be \"false\"");
 }
 
+static bool accepted(const char *servers, const char *protocol, bool insecure)
+{
+    const struct kafka_property properties[] = {{"bootstrap.servers", servers}, {"security.protocol", protocol}};
+    const struct kafka_settings settings = {.properties = properties,
+                                            .property_count = protocol ? 2 : 1,
+                                            .prefix = "outbox",
+                                            .topic_partitions = -1,
+                                            .topic_replication = -1,
+                                            .transaction_timeout = SECONDS(10),
+                                            .insecure = insecure};
+    outbox_error *error = NULL;
+    struct kafka *kafka = kafka_new(&settings, &error);
+
+    if (!kafka) {
+        assert_int_equal(outbox_error_code(error), OUTBOX_EINVAL);
+        assert_non_null(strstr(outbox_error_message(error), "encryption: set kafka.security.protocol=SASL_SSL"));
+    }
+    outbox_error_free(error);
+    kafka_free(kafka);
+    return kafka != NULL;
+}
+
+static void other_machines_only_with_tls(void **state)
+{
+    static const char *const others[] = {"kafka.example.org:9092", "kafka.example.org", "192.0.2.1:9092",
+                                         "[2001:db8::1]:9092", "localhost:1, kafka.example.org:2",
+                                         "PLAINTEXT://10.0.0.1:9092", "127.0.0.1.example.org:1"};
+    static const char *const ours[] = {"localhost:1", "127.0.0.1:1", "127.8.0.1", "[::1]:1", "LOCALHOST",
+                                       "PLAINTEXT://127.0.0.1:1", "localhost:1, 127.0.0.1:2"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_false(accepted(others[i], NULL, false));
+        assert_false(accepted(others[i], "plaintext", false));
+        assert_false(accepted(others[i], "SASL_PLAINTEXT", false));
+        assert_true(accepted(others[i], NULL, true));
+        assert_true(accepted(others[i], "ssl", false));
+        assert_true(accepted(others[i], "SASL_SSL", false));
+    }
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+        assert_true(accepted(ours[i], "plaintext", false));
+}
+
 static void mistakes_are_refused_by_name(void **state)
 {
     (void)state;
@@ -121,7 +164,7 @@ static void mistakes_are_refused_by_name(void **state)
 static void secrets_do_not_appear_in_errors(void **state)
 {
     const struct kafka_property properties[] = {
-        {"bootstrap.servers", "a:1"}, {"sasl.password", "hunter2"}, {"compression.codec", "hunter2"}};
+        {"bootstrap.servers", "127.0.0.1:1"}, {"sasl.password", "hunter2"}, {"compression.codec", "hunter2"}};
     outbox_error *error = NULL;
 
     (void)state;
@@ -172,7 +215,7 @@ static void secrets_do_not_appear_in_logs(void **state)
 
 static void settings_are_checked(void **state)
 {
-    const struct kafka_property bootstrap = {"bootstrap.servers", "a:1"};
+    const struct kafka_property bootstrap = {"bootstrap.servers", "127.0.0.1:1"};
     const struct kafka_settings good = {.properties = &bootstrap,
                                         .property_count = 1,
                                         .prefix = "shop",
@@ -234,6 +277,7 @@ int main(void)
         cmocka_unit_test(producer_has_what_it_needs),
         cmocka_unit_test(consumer_has_what_it_needs),
         cmocka_unit_test(properties_of_ours_are_refused),
+        cmocka_unit_test(other_machines_only_with_tls),
         cmocka_unit_test(mistakes_are_refused_by_name),
         cmocka_unit_test(secrets_do_not_appear_in_errors),
         cmocka_unit_test(secrets_do_not_appear_in_logs),

@@ -10,7 +10,7 @@ check_PROGRAMS += $(webhook_tests)
 TESTS += $(webhook_tests)
 webhook_test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(CURL_CFLAGS) $(LIBPQ_CFLAGS)
 webhook_test_libs = libwebhook.la libcore.la libpgconn.la libruntime.la libbase.la \
-    $(CMOCKA_LIBS) $(CURL_LIBS) $(LIBPQ_LIBS) $(CRYPTO_LIBS) -lpthread
+    $(CMOCKA_LIBS) $(CURL_LIBS) $(LIBPQ_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) -lpthread
 %C%_test_address_CFLAGS = $(webhook_test_cflags)
 %C%_test_address_LDADD = $(webhook_test_libs)
 %C%_test_array_CFLAGS = $(webhook_test_cflags)
