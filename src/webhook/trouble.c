@@ -4,16 +4,17 @@
 #include <string.h>
 
 /* OpenSSL's X509_V_ERR_..., which never change. */
-enum { VERIFIED = 0, NOT_YET_VALID = 9, HAS_EXPIRED = 10 };
+enum { NOT_YET_VALID = 9, HAS_EXPIRED = 10 };
 
-static const char *certificate_advice(long verdict)
+static const char *certificate_advice(long verdict, const char *text)
 {
+    /* Found before libcurl asks for the verdict. */
+    if (strstr(text, "subject name"))
+        return "its certificate is for another host name: correct the endpoint's url, or the certificate";
     switch (verdict) {
     case NOT_YET_VALID:
     case HAS_EXPIRED:
         return "the receiver must renew its certificate";
-    case VERIFIED: /* its chain, but the name is not in it */
-        return "its certificate is for another host name: correct the endpoint's url, or the certificate";
     default:
         return "its certificate is of no CA that is trusted here: see webhook_ca_file";
     }
@@ -23,7 +24,7 @@ const char *trouble_advice(int code, long verdict, const char *text, bool tls)
 {
     switch (code) {
     case CURLE_PEER_FAILED_VERIFICATION:
-        return certificate_advice(verdict);
+        return certificate_advice(verdict, text);
     case CURLE_SSL_CACERT_BADFILE:
         return "webhook_ca_file holds no certificate";
     case CURLE_SSL_CONNECT_ERROR:
