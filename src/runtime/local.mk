@@ -4,5 +4,8 @@ libruntime_la_SOURCES = \
     %D%/fault.c %D%/fault.h \
     %D%/log.c %D%/log.h \
     %D%/mailbox.c %D%/mailbox.h \
+    %D%/metrics.c %D%/metrics.h \
+    %D%/notify.c %D%/notify.h \
+    %D%/sockaddr.c %D%/sockaddr.h \
     %D%/wakeup.c %D%/wakeup.h
 libruntime_la_CFLAGS = $(AM_CFLAGS) -pthread
