@@ -209,7 +209,8 @@ void watch_look(struct watch *watch, mono_us deadline, struct watch_view *ret)
 
 bool watch_stop(struct watch *watch, mono_us deadline)
 {
-    const struct timespec until = {deadline / 1000000, deadline % 1000000 * 1000};
+    mono_us wall = clock_wall() + (deadline - clock_now()); /* the clock that pthread_timedjoin_np goes by */
+    const struct timespec until = {wall / 1000000, wall % 1000000 * 1000};
 
     if (!watch)
         return true;
@@ -217,7 +218,7 @@ bool watch_stop(struct watch *watch, mono_us deadline)
     watch->quit = true;
     pthread_cond_signal(&watch->asked);
     pthread_mutex_unlock(&watch->lock);
-    if (pthread_clockjoin_np(watch->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
+    if (pthread_timedjoin_np(watch->thread, NULL, &until) != 0)
         return false;
     free_watch(watch);
     return true;
