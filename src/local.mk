@@ -11,8 +11,9 @@
 #   source   what the relay does in PostgreSQL          base runtime pg core
 #   sink     what the relay does in Kafka               base runtime core
 #   webhook  what the relay does over HTTP              base runtime pg core
+#   admin    the relay's pages for operators            base runtime
 #   relay    outbox-relay: the parts joined             all of the above but api, event
-#   cli      outboxctl                                  all of the above but source, relay
+#   cli      outboxctl                                  all of the above but source, admin, relay
 include %D%/base/local.mk
 include %D%/event/local.mk
 include %D%/api/local.mk
@@ -24,6 +25,7 @@ include %D%/core/local.mk
 include %D%/source/local.mk
 include %D%/sink/local.mk
 include %D%/webhook/local.mk
+include %D%/admin/local.mk
 include %D%/relay/local.mk
 include %D%/cli/local.mk
 endif

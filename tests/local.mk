@@ -27,6 +27,7 @@ include %D%/unit/config/local.mk
 include %D%/unit/core/local.mk
 include %D%/unit/sink/local.mk
 include %D%/unit/webhook/local.mk
+include %D%/unit/admin/local.mk
 include %D%/unit/cli/local.mk
 endif
 endif

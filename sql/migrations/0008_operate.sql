@@ -4,6 +4,8 @@
 -- Why, for what has no argument for it: SET LOCAL outbox.reason = '...'.
 ALTER TABLE outbox.audit ALTER COLUMN reason SET DEFAULT nullif(current_setting('outbox.reason', true), '');
 CREATE INDEX audit_subject_idx ON outbox.audit (subject);
+-- What waits for an operator is counted every few seconds.
+CREATE INDEX delivery_held_idx ON outbox.delivery (state) WHERE state IN ('unknown', 'parked', 'dead');
 
 -- Whoever migrates is in the audit too, by outboxctl or by psql.
 INSERT INTO outbox.audit (at, who, action, subject, reason, detail)

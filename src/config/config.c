@@ -398,6 +398,7 @@ struct config *config_load(int argc, char *const argv[], char *const environment
     struct config *config = calloc(1, sizeof(*config));
 
     if (config) {
+        atomic_init(&config->references, 1);
         config->texts = calloc(option_count, sizeof(config->texts[0]));
         config->origins = calloc(option_count, sizeof(config->origins[0]));
     }
@@ -413,9 +414,15 @@ struct config *config_load(int argc, char *const argv[], char *const environment
     return config;
 }
 
+struct config *config_reference(struct config *config)
+{
+    atomic_fetch_add(&config->references, 1);
+    return config;
+}
+
 void config_free(struct config *config)
 {
-    if (!config)
+    if (!config || atomic_fetch_sub(&config->references, 1) > 1)
         return;
     for (size_t i = 0; i < option_count; i++) {
         if (config->texts)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "runtime/clock.h"
 #include "runtime/log.h"
@@ -49,6 +50,7 @@ struct relay_config {
     char *webhook_ca_file; /* NULL: the system's */
     int webhook_max_in_flight;
     bool insecure;
+    char *admin_listen; /* "": nowhere */
     char *log_level_name;
     enum log_level log_level;
     struct config_pair *kafka;
@@ -64,6 +66,8 @@ struct config;
  * variable or flag), the option and what it accepts.  With --help or --version
  * nothing else is looked at.  environment: as environ. */
 struct config *config_load(int argc, char *const argv[], char *const environment[], outbox_error **reterr);
+/* One more owner; each of them calls config_free().  Any thread: what is loaded never changes. */
+struct config *config_reference(struct config *config);
 void config_free(struct config *config);
 
 enum config_action config_action(const struct config *config);
@@ -73,6 +77,19 @@ const struct relay_config *config_relay(const struct config *config);
 const char *config_warning(const struct config *config, size_t i);
 /* The effective values and where each comes from, secrets replaced. */
 void config_print(const struct config *config, FILE *out);
+/* What a reload found: names of options, separated by commas. */
+struct config_changes {
+    struct outbox__buf applied;
+    struct outbox__buf restart; /* changed in the sources, but cannot change while the relay runs */
+};
+
+#define CONFIG_CHANGES_INIT {OUTBOX__BUF_INIT(65536), OUTBOX__BUF_INIT(65536)}
+
+/* Reads the same sources again, into a configuration in which what cannot be reloaded is as
+ * in `current` (but for kafka.*, which nothing reads again).  NULL on failure. */
+struct config *config_reload(const struct config *current, int argc, char *const argv[],
+                             char *const environment[], struct config_changes *changes, outbox_error **reterr);
+void config_changes_clear(struct config_changes *changes);
 /* The text of --help. */
 void config_help(FILE *out);
 

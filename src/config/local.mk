@@ -6,6 +6,7 @@ libconfig_la_SOURCES = \
     %D%/options.c %D%/options.h \
     %D%/print.c \
     %D%/redact.c %D%/redact.h \
+    %D%/reload.c \
     %D%/state.h \
     %D%/value.c %D%/value.h
 libconfig_la_CFLAGS = $(AM_CFLAGS) $(INIH_CFLAGS)

@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "config/redact.h"
 #include "config/value.h"
+#include "runtime/sockaddr.h"
 
 #define FIELD(name) offsetof(struct relay_config, name)
 #define MIB (INT64_C(1) << 20)
@@ -29,6 +30,14 @@ static bool is_topic(const char *text)
 static bool is_count(const char *text)
 {
     return strcmp(text, "0") != 0;
+}
+
+static bool is_address(const char *text)
+{
+    struct sockaddr_storage address;
+    socklen_t size;
+
+    return !*text || sockaddr_parse(text, &address, &size);
 }
 
 static bool is_network(const char *text)
@@ -136,6 +145,10 @@ const struct option options[] = {
          "certificates that endpoints are checked against; default: the system's"),
     INTEGER(webhook_max_in_flight, "256", 1, 10000, NULL, NULL, false,
             "most webhook requests under way at once"),
+    TEXT(admin_listen, "127.0.0.1:9464", 0, 64, "ADDRESS:PORT with a numeric address, or \"\" for none", is_address,
+         NULL, false,
+         "where /metrics, /healthz and /readyz are served, without encryption or passwords; port 0: any that is"
+         " free"),
     BOOLEAN(insecure, "no", false, "allow connections without encryption to other machines"),
     CHOICE("log_level", log_level_name, "info", "error warning info debug", true, "what is logged"),
 };

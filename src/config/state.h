@@ -2,6 +2,8 @@
 #ifndef CONFIG_STATE_H
 #define CONFIG_STATE_H
 
+#include <stdatomic.h>
+
 #include "config/config.h"
 
 struct config_seen { /* a name of the file */
@@ -11,6 +13,7 @@ struct config_seen { /* a name of the file */
 };
 
 struct config {
+    atomic_int references;
     struct relay_config relay;
     enum config_action action;
     const char *file; /* borrowed from argv or the environment; NULL: none */

@@ -73,6 +73,11 @@ static const char *const halt_texts[] = {
 #undef LANE_HALT_TEXT
 };
 
+void lane_set_batch_events(struct lane *lane, int batch_events)
+{
+    lane->settings.batch_events = batch_events;
+}
+
 int64_t lane_leases_lost(const struct lane *lane)
 {
     return lane->leases_lost;

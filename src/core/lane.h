@@ -180,6 +180,9 @@ void lane_handle(struct lane *lane, const struct lane_event *event, struct lane_
 /* When LANE_EVENT_TIMER is due, INT64_MAX for never. */
 int64_t lane_next_timer(const struct lane *lane);
 
+/* Of the pages read from now on. */
+void lane_set_batch_events(struct lane *lane, int batch_events);
+
 enum lane_state lane_state(const struct lane *lane);
 enum lane_halt lane_halt(const struct lane *lane);
 int64_t lane_epoch(const struct lane *lane);

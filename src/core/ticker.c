@@ -18,6 +18,12 @@ static struct ticker_action tick(struct ticker *ticker)
     return action;
 }
 
+void ticker_set_polls(struct ticker *ticker, int64_t poll_interval, int64_t fallback_poll)
+{
+    ticker->settings.poll_interval = poll_interval;
+    ticker->settings.fallback_poll = fallback_poll;
+}
+
 struct ticker_action ticker_start(struct ticker *ticker)
 {
     ticker->holding_bell = false;

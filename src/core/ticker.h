@@ -53,6 +53,9 @@ enum ticker_event {
 
 void ticker_init(struct ticker *ticker, const struct ticker_settings *settings);
 
+/* Other times from the next action on; poll mode or not cannot change. */
+void ticker_set_polls(struct ticker *ticker, int64_t poll_interval, int64_t fallback_poll);
+
 /* The first action. */
 struct ticker_action ticker_start(struct ticker *ticker);
 

@@ -5,13 +5,15 @@
 
 #include "runtime/fault.h"
 #include "runtime/log.h"
+#include "runtime/metrics.h"
 #include "runtime/repeat.h"
 #include "source/acknowledge.h"
 #include "source/lease.h"
 #include "source/reader.h"
 
 struct lane_db {
-    const struct relay_config *config;
+    struct settings_view settings;
+    const struct relay_config *config; /* in force for the present job */
     int map;
     int lane;
     struct pg *pg;
@@ -19,12 +21,12 @@ struct lane_db {
     struct reader *reader;
 };
 
-struct lane_db *lane_db_new(const struct relay_config *config, int map, int lane)
+struct lane_db *lane_db_new(struct settings *settings, int map, int lane)
 {
     struct lane_db *db = calloc(1, sizeof(*db));
 
     if (db)
-        *db = (struct lane_db){.config = config, .map = map, .lane = lane};
+        *db = (struct lane_db){.settings = SETTINGS_VIEW_INIT(settings), .map = map, .lane = lane};
     return db;
 }
 
@@ -39,6 +41,7 @@ void lane_db_end(void *context)
 
     pg_close(db->pg);
     reader_free(db->reader);
+    settings_close(&db->settings);
     db->pg = NULL;
     db->reader = NULL;
 }
@@ -51,7 +54,10 @@ static int connect(struct lane_db *db, outbox_error **reterr)
         return OUTBOX_OK;
     pg_close(db->pg);
     db->pg = pg_open(&settings, reterr);
-    return db->pg ? OUTBOX_OK : OUTBOX_ECONNECTION;
+    if (!db->pg)
+        return OUTBOX_ECONNECTION;
+    metric_add(METRIC_DATABASE_CONNECTIONS + METRIC_PART_LANE, 1);
+    return OUTBOX_OK;
 }
 
 static int renew_reader(struct lane_db *db, const struct lease_grant *grant, outbox_error **reterr)
@@ -101,9 +107,11 @@ static int do_read(struct lane_db *db, const struct lane_action *action, mono_us
 {
     struct lane_event *event = &answer->event;
     struct page *page = NULL;
-    int status = reader_read(db->reader, db->pg, &action->position, action->limit, deadline, &page,
-                             &event->found, reterr);
+    int status;
 
+    reader_set_page_bytes(db->reader, (size_t)db->config->batch_bytes);
+    status = reader_read(db->reader, db->pg, &action->position, action->limit, deadline, &page,
+                         &event->found, reterr);
     if (status < 0)
         return status;
     FAULT("relay_after_read");
@@ -193,6 +201,7 @@ void lane_db_run(void *context, const struct lane_job *job, struct relay_message
     struct lane_db *db = context;
     outbox_error *err = NULL;
 
+    db->config = settings_read(&db->settings);
     if (dispatch(db, &job->action, answer, &err) < 0) {
         const char *why = err ? outbox_error_message(err) : "unknown";
         bool again = repeat_seen(&db->repeat, why, clock_now());
@@ -200,6 +209,7 @@ void lane_db_run(void *context, const struct lane_job *job, struct relay_message
         log_write(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "database_failed", LOG_NUMBER("lane", db->lane),
                     LOG_TEXT("sqlstate", err ? outbox_error_sqlstate(err) : ""),
                     LOG_TEXT("error", why));
+        metric_add(METRIC_DATABASE_FAILURES + METRIC_PART_LANE, 1);
         /* What the server did is not known: a new connection and a takeover find out. */
         pg_close(db->pg);
         db->pg = NULL;

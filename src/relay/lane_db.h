@@ -2,13 +2,13 @@
 #ifndef RELAY_LANE_DB_H
 #define RELAY_LANE_DB_H
 
-#include "config/config.h"
 #include "relay/executor.h"
+#include "relay/settings.h"
 
 struct lane_db;
 
 /* NULL without memory.  Connects when the lease is to be acquired. */
-struct lane_db *lane_db_new(const struct relay_config *config, int map, int lane);
+struct lane_db *lane_db_new(struct settings *settings, int map, int lane);
 /* NULL is allowed. */
 void lane_db_free(struct lane_db *db);
 executor_run lane_db_run;

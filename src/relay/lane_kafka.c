@@ -7,6 +7,7 @@
 #include "base/uuid.h"
 #include "relay/records.h"
 #include "runtime/log.h"
+#include "runtime/metrics.h"
 #include "runtime/repeat.h"
 #include "sink/producer.h"
 #include "sink/progress.h"
@@ -17,7 +18,8 @@
 #define COMMIT_SLICE SECONDS(1)
 
 struct lane_kafka {
-    const struct relay_config *config;
+    struct settings_view settings;
+    const struct relay_config *config; /* in force for the present job */
     const struct kafka *kafka;
     int map;
     int lane;
@@ -26,15 +28,20 @@ struct lane_kafka {
     struct producer *producer;
     struct records *records;
     struct repeat repeat;
+    /* the open transaction */
+    const struct sink_record *open;
+    size_t open_count;
+    mono_us begun_at;
+    mono_us committing_at; /* 0: not yet */
 };
 
-struct lane_kafka *lane_kafka_new(const struct relay_config *config, const struct kafka *kafka, int map, int lane)
+struct lane_kafka *lane_kafka_new(struct settings *settings, const struct kafka *kafka, int map, int lane)
 {
     struct lane_kafka *made = calloc(1, sizeof(*made));
 
     if (!made)
         return NULL;
-    *made = (struct lane_kafka){.config = config, .kafka = kafka, .map = map, .lane = lane};
+    *made = (struct lane_kafka){.settings = SETTINGS_VIEW_INIT(settings), .kafka = kafka, .map = map, .lane = lane};
     made->records = records_new();
     if (!made->records) {
         free(made);
@@ -59,6 +66,7 @@ void lane_kafka_end(void *context)
     if (!producer_close(lane->producer, clock_now() + CLOSE_TIMEOUT))
         log_error("producer_stuck", LOG_NUMBER("lane", lane->lane));
     progress_close(lane->progress);
+    settings_close(&lane->settings);
     lane->producer = NULL;
     lane->progress = NULL;
 }
@@ -128,6 +136,8 @@ static enum sink_result do_publish(struct lane_kafka *lane, const struct lane_jo
     size_t count = 0;
     enum sink_result result;
 
+    lane->begun_at = clock_now();
+    lane->committing_at = 0;
     memcpy(marker.incarnation, job->identity.incarnation, sizeof(marker.incarnation));
     if (job->page &&
         records_make(lane->records, job->page, &list, &count, &topics, &topic_count, reterr) < 0)
@@ -135,24 +145,59 @@ static enum sink_result do_publish(struct lane_kafka *lane, const struct lane_jo
     result = topics_ensure(producer_topics(lane->producer), topics, topic_count, deadline, reterr);
     if (result == SINK_OK)
         result = producer_publish(lane->producer, list, count, &marker, deadline, reterr);
+    lane->open = list;
+    lane->open_count = count;
     event->kind = LANE_EVENT_PUBLISHED;
     return result;
 }
 
+/* Events of one moment, of which there are many in a batch, are counted at once. */
+static void count_latencies(const struct lane_kafka *lane)
+{
+    int64_t now = clock_wall();
+    size_t same = 0;
+
+    for (size_t i = 0; i < lane->open_count; i += same) {
+        int64_t moment = lane->open[i].timestamp_ms;
+
+        for (same = 1; i + same < lane->open_count && lane->open[i + same].timestamp_ms == moment; same++)
+            ;
+        metric_observe_time(METRIC_EVENT_LATENCY, now - moment * 1000, (int64_t)same);
+    }
+}
+
+static void count_transaction(const struct lane_kafka *lane)
+{
+    mono_us now = clock_now();
+
+    metric_add(METRIC_TRANSACTIONS, 1);
+    metric_add(METRIC_EVENTS_PUBLISHED, (int64_t)lane->open_count);
+    metric_observe_size(METRIC_TRANSACTION_EVENTS, (int64_t)lane->open_count, 1);
+    metric_observe_time(METRIC_TRANSACTION_SECONDS, now - lane->begun_at, 1);
+    metric_observe_time(METRIC_COMMIT_SECONDS, now - lane->committing_at, 1);
+    count_latencies(lane);
+}
+
 static enum sink_result do_commit(struct lane_kafka *lane, struct lane_event *event, outbox_error **reterr)
 {
-    enum sink_result result = producer_commit(lane->producer, clock_now() + COMMIT_SLICE, reterr);
+    enum sink_result result;
 
+    if (lane->committing_at == 0)
+        lane->committing_at = clock_now();
+    result = producer_commit(lane->producer, clock_now() + COMMIT_SLICE, reterr);
     event->kind = LANE_EVENT_COMMITTED;
     if (result == SINK_AGAIN) {
         event->kind = LANE_EVENT_COMMIT_AGAIN;
         return SINK_OK;
     }
     if (result == SINK_OK) {
+        count_transaction(lane);
         event->tainted = producer_tainted(lane->producer);
-        if (event->tainted)
+        if (event->tainted) {
+            metric_add(METRIC_RECYCLES, 1);
             log_info("producer_recycled", LOG_NUMBER("lane", lane->lane),
                      LOG_TEXT("reason", "a request of the transaction was retried"));
+        }
     }
     return result;
 }
@@ -189,13 +234,16 @@ void lane_kafka_run(void *context, const struct lane_job *job, struct relay_mess
 {
     struct lane_kafka *lane = context;
     outbox_error *err = NULL;
-    enum sink_result result = dispatch(lane, job, answer, &err);
+    enum sink_result result;
 
+    lane->config = settings_read(&lane->settings);
+    result = dispatch(lane, job, answer, &err);
     if (result != SINK_OK) {
         bool refused = result == SINK_TOPIC_MISSING || result == SINK_REFUSED;
         const char *why = err ? outbox_error_message(err) : "unknown";
         bool again = repeat_seen(&lane->repeat, why, clock_now());
 
+        metric_add(METRIC_KAFKA_FAILURES + (int)result, 1);
         log_write(again ? LOG_LEVEL_DEBUG : refused ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "kafka_failed",
                   LOG_NUMBER("lane", lane->lane),
                   LOG_TEXT("result", sink_result_name(result)),

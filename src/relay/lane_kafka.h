@@ -2,14 +2,14 @@
 #ifndef RELAY_LANE_KAFKA_H
 #define RELAY_LANE_KAFKA_H
 
-#include "config/config.h"
 #include "relay/executor.h"
+#include "relay/settings.h"
 #include "sink/kafka.h"
 
 struct lane_kafka;
 
 /* NULL without memory. */
-struct lane_kafka *lane_kafka_new(const struct relay_config *config, const struct kafka *kafka, int map, int lane);
+struct lane_kafka *lane_kafka_new(struct settings *settings, const struct kafka *kafka, int map, int lane);
 /* NULL is allowed. */
 void lane_kafka_free(struct lane_kafka *lane);
 executor_run lane_kafka_run;

@@ -3,23 +3,25 @@
 #include <stdlib.h>
 
 #include "runtime/log.h"
+#include "runtime/metrics.h"
 #include "runtime/repeat.h"
 #include "source/lease.h"
 
 struct lane_keeper {
-    const struct relay_config *config;
+    struct settings_view settings;
+    const struct relay_config *config; /* in force for the present job */
     int map;
     int lane;
     struct pg *pg;
     struct repeat repeat;
 };
 
-struct lane_keeper *lane_keeper_new(const struct relay_config *config, int map, int lane)
+struct lane_keeper *lane_keeper_new(struct settings *settings, int map, int lane)
 {
     struct lane_keeper *keeper = calloc(1, sizeof(*keeper));
 
     if (keeper)
-        *keeper = (struct lane_keeper){.config = config, .map = map, .lane = lane};
+        *keeper = (struct lane_keeper){.settings = SETTINGS_VIEW_INIT(settings), .map = map, .lane = lane};
     return keeper;
 }
 
@@ -33,6 +35,7 @@ void lane_keeper_end(void *context)
     struct lane_keeper *keeper = context;
 
     pg_close(keeper->pg);
+    settings_close(&keeper->settings);
     keeper->pg = NULL;
 }
 
@@ -48,6 +51,7 @@ static int renew(struct lane_keeper *keeper, int64_t epoch, struct lane_event *e
         keeper->pg = pg_open(&settings, reterr);
         if (!keeper->pg)
             return OUTBOX_ECONNECTION;
+        metric_add(METRIC_DATABASE_CONNECTIONS + METRIC_PART_LEASE, 1);
     }
     return lease_renew(keeper->pg, &request, epoch, clock_now() + timeout, &event->found, &event->lease_until,
                        reterr);
@@ -58,6 +62,7 @@ void lane_keeper_run(void *context, const struct lane_job *job, struct relay_mes
     struct lane_keeper *keeper = context;
     outbox_error *err = NULL;
 
+    keeper->config = settings_read(&keeper->settings);
     answer->event.kind = LANE_EVENT_RENEWED;
     answer->event.epoch = job->action.epoch;
     if (renew(keeper, job->action.epoch, &answer->event, &err) < 0) {
@@ -66,6 +71,7 @@ void lane_keeper_run(void *context, const struct lane_job *job, struct relay_mes
 
         log_write(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "lease_renewal_failed", LOG_NUMBER("lane", keeper->lane),
                     LOG_TEXT("error", why));
+        metric_add(METRIC_DATABASE_FAILURES + METRIC_PART_LEASE, 1);
         pg_close(keeper->pg);
         keeper->pg = NULL;
         answer->event.kind = LANE_EVENT_RENEW_FAILED;

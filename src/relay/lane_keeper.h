@@ -2,13 +2,13 @@
 #ifndef RELAY_LANE_KEEPER_H
 #define RELAY_LANE_KEEPER_H
 
-#include "config/config.h"
 #include "relay/executor.h"
+#include "relay/settings.h"
 
 struct lane_keeper;
 
 /* NULL without memory.  Connects at the first renewal. */
-struct lane_keeper *lane_keeper_new(const struct relay_config *config, int map, int lane);
+struct lane_keeper *lane_keeper_new(struct settings *settings, int map, int lane);
 /* NULL is allowed. */
 void lane_keeper_free(struct lane_keeper *keeper);
 executor_run lane_keeper_run;

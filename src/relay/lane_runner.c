@@ -7,6 +7,7 @@
 #include "relay/lane_kafka.h"
 #include "relay/lane_keeper.h"
 #include "runtime/log.h"
+#include "runtime/metrics.h"
 
 /* One being committed, one read ahead, one on its way. */
 #define PAGES_MAX 4
@@ -58,9 +59,9 @@ struct lane_runner *lane_runner_start(const struct lane_runner_settings *setting
     runner->settings = *settings;
     lane_settings_from(settings->config, &lane_settings);
     runner->lane = lane_new(&lane_settings);
-    runner->db_context = lane_db_new(settings->config, settings->map, settings->lane);
-    runner->kafka_context = lane_kafka_new(settings->config, settings->kafka, settings->map, settings->lane);
-    runner->keeper_context = lane_keeper_new(settings->config, settings->map, settings->lane);
+    runner->db_context = lane_db_new(settings->settings, settings->map, settings->lane);
+    runner->kafka_context = lane_kafka_new(settings->settings, settings->kafka, settings->map, settings->lane);
+    runner->keeper_context = lane_keeper_new(settings->settings, settings->map, settings->lane);
     if (!runner->lane || !runner->db_context || !runner->kafka_context || !runner->keeper_context)
         goto fail;
     runner->db = executor_start("lane-db", lane_db_run, lane_db_end, runner->db_context, settings->answers);
@@ -150,13 +151,18 @@ static void carry_out(struct lane_runner *runner, const struct lane_action *acti
 static void log_state(struct lane_runner *runner)
 {
     enum lane_state state = lane_state(runner->lane);
+    int lane = runner->settings.lane;
     bool landmark = state == LANE_RUNNING || state == LANE_STOPPED || state == LANE_HALTED;
 
     if (state == runner->logged)
         return;
-    log_write(landmark ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "lane", LOG_NUMBER("lane", runner->settings.lane),
+    log_write(landmark ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "lane", LOG_NUMBER("lane", lane),
               LOG_TEXT("state", lane_state_name(state)), LOG_NUMBER("epoch", lane_epoch(runner->lane)));
     runner->logged = state;
+    if (lane < METRIC_LANES) {
+        metric_set(METRIC_LANE_STATE + lane, (int64_t)state);
+        metric_set(METRIC_LANE_EPOCH + lane, lane_epoch(runner->lane));
+    }
 }
 
 static void log_loss(struct lane_runner *runner)
@@ -165,6 +171,7 @@ static void log_loss(struct lane_runner *runner)
         return;
     log_warning("lease_lost", LOG_NUMBER("lane", runner->settings.lane),
                 LOG_NUMBER("epoch", lane_epoch(runner->lane)));
+    metric_add(METRIC_LEASES_LOST, lane_leases_lost(runner->lane) - runner->logged_losses);
     runner->logged_losses = lane_leases_lost(runner->lane);
 }
 
@@ -186,6 +193,11 @@ void lane_runner_tell(struct lane_runner *runner, enum lane_event_kind kind, con
     if (tick)
         event.tick = *tick;
     handle(runner, &event);
+}
+
+void lane_runner_reload(struct lane_runner *runner, const struct relay_config *config)
+{
+    lane_set_batch_events(runner->lane, config->batch_events);
 }
 
 void lane_runner_answer(struct lane_runner *runner, struct relay_message *message)
@@ -215,6 +227,11 @@ enum lane_state lane_runner_state(const struct lane_runner *runner)
 enum lane_halt lane_runner_halt(const struct lane_runner *runner)
 {
     return lane_halt(runner->lane);
+}
+
+int64_t lane_runner_epoch(const struct lane_runner *runner)
+{
+    return lane_epoch(runner->lane);
 }
 
 bool lane_runner_end(struct lane_runner *runner, mono_us deadline)

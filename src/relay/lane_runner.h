@@ -3,14 +3,15 @@
 #ifndef RELAY_LANE_RUNNER_H
 #define RELAY_LANE_RUNNER_H
 
-#include "config/config.h"
 #include "relay/message.h"
+#include "relay/settings.h"
 #include "sink/kafka.h"
 
 struct lane_runner;
 
 struct lane_runner_settings {
-    const struct relay_config *config;
+    struct settings *settings;
+    const struct relay_config *config; /* as of the start */
     const struct kafka *kafka;
     struct mailbox *answers; /* of the main loop */
     int map;
@@ -25,12 +26,15 @@ struct lane_runner *lane_runner_start(const struct lane_runner_settings *setting
 
 /* One of LANE_EVENT_START, _STOP, _TIMER, or _TICK with its tick. */
 void lane_runner_tell(struct lane_runner *runner, enum lane_event_kind kind, const struct tick_id *tick);
+/* What a reload may change of the decisions. */
+void lane_runner_reload(struct lane_runner *runner, const struct relay_config *config);
 /* An executor's answer. */
 void lane_runner_answer(struct lane_runner *runner, struct relay_message *message);
 
 mono_us lane_runner_timer(const struct lane_runner *runner);
 enum lane_state lane_runner_state(const struct lane_runner *runner);
 enum lane_halt lane_runner_halt(const struct lane_runner *runner);
+int64_t lane_runner_epoch(const struct lane_runner *runner);
 
 /* False if a thread did not end by the deadline; then the process must exit. */
 bool lane_runner_end(struct lane_runner *runner, mono_us deadline);

@@ -12,7 +12,7 @@
 #include "relay/relay.h"
 #include "runtime/log.h"
 
-static int run(const struct config *config)
+static int run(struct config *config, const struct config_sources *sources)
 {
     const struct relay_config *relay = config_relay(config);
     const char *warning;
@@ -20,7 +20,7 @@ static int run(const struct config *config)
     log_set_level(relay->log_level);
     for (size_t i = 0; (warning = config_warning(config, i)) != NULL; i++)
         log_warning("configuration", LOG_TEXT("warning", warning));
-    return relay_run(relay);
+    return relay_run(config, sources);
 }
 
 int main(int argc, char **argv)
@@ -54,7 +54,7 @@ int main(int argc, char **argv)
         result = precheck(config_relay(config)) ? RELAY_EXIT_STOPPED : RELAY_EXIT_FAILED;
         break;
     default:
-        result = run(config);
+        result = run(config, &(struct config_sources){argc, argv, environ});
         break;
     }
     config_free(config);

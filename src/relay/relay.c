@@ -11,14 +11,24 @@
 #include <unistd.h>
 
 #include "pg/conn.h"
+#include "relay/admin.h"
 #include "relay/lane_runner.h"
+#include "relay/settings.h"
 #include "relay/signals.h"
+#include "relay/supervisor.h"
 #include "relay/tick_thread.h"
+#include "relay/vitals.h"
 #include "runtime/log.h"
 #include "webhook/dispatcher.h"
 
 struct relay {
-    const struct relay_config *config;
+    const struct config_sources *sources;
+    struct settings *settings;
+    struct settings_view view;
+    const struct relay_config *config; /* in force */
+    struct vitals vitals;
+    struct supervisor supervisor;
+    struct admin *admin;
     struct mailbox *mailbox;
     struct kafka *kafka;
     struct lane_runner *lane;
@@ -100,20 +110,21 @@ static void raise_descriptor_limit(void)
 
 static bool start(struct relay *relay, outbox_error **reterr)
 {
-    struct lane_runner_settings lane = {.config = relay->config, .map = 1, .lane = 0, .want_tick = want_tick,
-                                        .context = relay};
+    struct lane_runner_settings lane = {.settings = relay->settings, .config = relay->config, .map = 1, .lane = 0,
+                                        .want_tick = want_tick, .context = relay};
 
     if (pg_check_dsn(relay->config->dsn, reterr) < 0)
         return false;
     relay->mailbox = mailbox_new();
-    if (!relay->mailbox || !signals_start(relay->mailbox)) {
+    relay->admin = admin_new(relay->settings, &relay->vitals);
+    if (!relay->mailbox || !relay->admin || !signals_start(relay->mailbox)) {
         outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the threads");
         return false;
     }
     relay->kafka = make_kafka(relay->config, reterr);
     if (!relay->kafka)
         return false;
-    relay->ticker = tick_thread_start(relay->config, relay->mailbox);
+    relay->ticker = tick_thread_start(relay->settings, relay->mailbox);
     lane.kafka = relay->kafka;
     lane.answers = relay->mailbox;
     relay->lane = lane_runner_start(&lane);
@@ -140,6 +151,8 @@ static void begin_stop(struct relay *relay, enum relay_exit result)
         return;
     relay->stopping = true;
     relay->result = result;
+    atomic_store(&relay->vitals.stopping, true);
+    supervisor_stopping(&relay->supervisor);
     /* The rest of the time is for the exit itself. */
     relay->stop_deadline = clock_now() + relay->config->shutdown_timeout * 9 / 10;
     if (relay->dispatcher)
@@ -148,10 +161,33 @@ static void begin_stop(struct relay *relay, enum relay_exit result)
     lane_runner_tell(relay->lane, LANE_EVENT_STOP, NULL);
 }
 
+/* Hands on what the threads do not see for themselves. */
+static void apply_settings(struct relay *relay)
+{
+    const struct relay_config *config = relay->config = settings_read(&relay->view);
+    outbox_error *err = NULL;
+
+    kafka_set_topics(relay->kafka, config->create_topics, config->topic_partitions, config->topic_replication);
+    lane_runner_reload(relay->lane, config);
+    tick_thread_want(relay->ticker, false); /* it may be in a sleep of the former length */
+    if (relay->dispatcher && !relay->stopping &&
+        dispatcher_change(relay->dispatcher, config->webhook_allow, config->connect_timeout, &err) < 0)
+        log_error("webhook_change_failed", LOG_TEXT("error", err ? outbox_error_message(err) : "unknown"));
+    outbox_error_free(err);
+}
+
+static void on_hangup(struct relay *relay)
+{
+    supervisor_reloading(&relay->supervisor);
+    if (reload(relay->settings, relay->view.held, relay->sources))
+        apply_settings(relay);
+    supervisor_reloaded(&relay->supervisor);
+}
+
 static void on_signal(struct relay *relay, int number)
 {
     if (number == SIGHUP) {
-        log_info("signal", LOG_TEXT("name", "SIGHUP"), LOG_TEXT("note", "reloading is not supported yet"));
+        on_hangup(relay);
         return;
     }
     log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
@@ -177,6 +213,7 @@ static void on_message(struct relay *relay, struct relay_message *message)
     if (message->event.kind == LANE_EVENT_ACKNOWLEDGED && message->deliveries > 0 && relay->dispatcher &&
         !relay->stopping)
         dispatcher_wake(relay->dispatcher);
+    vitals_note_event(&relay->vitals, &message->event);
     lane_runner_answer(relay->lane, message);
 }
 
@@ -197,6 +234,7 @@ static void look_at_lane(struct relay *relay)
 {
     enum lane_state state = lane_runner_state(relay->lane);
 
+    vitals_note_state(&relay->vitals, state, lane_runner_halt(relay->lane), clock_now());
     if (state == LANE_RUNNING && !relay->stopping)
         allow_webhooks(relay);
     tick_thread_set_active(relay->ticker, state == LANE_RUNNING && !relay->stopping);
@@ -216,6 +254,23 @@ static bool lane_ended(const struct relay *relay)
     return state == LANE_STOPPED || state == LANE_HALTED;
 }
 
+/* Pages and supervisor.  When they want to be looked after again. */
+static mono_us look_after_others(struct relay *relay)
+{
+    mono_us now = clock_now();
+    mono_us admin = relay->stopping ? INT64_MAX : admin_tend(relay->admin, now);
+    mono_us supervisor = relay->stopping ? INT64_MAX
+                                         : supervisor_tell(&relay->supervisor, &relay->vitals,
+                                                           lane_runner_epoch(relay->lane), now);
+
+    return admin < supervisor ? admin : supervisor;
+}
+
+static mono_us earliest(mono_us a, mono_us b)
+{
+    return a < b ? a : b;
+}
+
 static void loop(struct relay *relay)
 {
     lane_runner_tell(relay->lane, LANE_EVENT_START, NULL);
@@ -224,7 +279,8 @@ static void loop(struct relay *relay)
         mono_us deadline = relay->stopping ? relay->stop_deadline : clock_now() + SECONDS(60);
         struct relay_message *message;
 
-        message = (struct relay_message *)mailbox_take(relay->mailbox, timer < deadline ? timer : deadline);
+        deadline = earliest(deadline, look_after_others(relay));
+        message = (struct relay_message *)mailbox_take(relay->mailbox, earliest(timer, deadline));
         if (message)
             on_message(relay, message);
         else if (clock_now() >= timer)
@@ -242,6 +298,7 @@ static void finish(struct relay *relay)
 {
     bool ended = lane_ended(relay);
 
+    ended = admin_free(relay->admin, relay->stop_deadline) && ended;
     ended = tick_thread_stop(relay->ticker, relay->stop_deadline) && ended;
     ended = ended && lane_runner_end(relay->lane, relay->stop_deadline);
     if (relay->dispatcher_stopping)
@@ -251,11 +308,28 @@ static void finish(struct relay *relay)
         _exit(relay->result);
     }
     kafka_free(relay->kafka);
+    supervisor_close(&relay->supervisor);
+    settings_close(&relay->view);
+    settings_free(relay->settings);
 }
 
-enum relay_exit relay_run(const struct relay_config *config)
+/* What every other part needs. */
+static bool prepare(struct relay *relay, struct config *config)
 {
-    struct relay relay = {.config = config, .result = RELAY_EXIT_FAILED};
+    relay->settings = settings_new(config_reference(config));
+    if (!relay->settings)
+        return false;
+    relay->view = (struct settings_view)SETTINGS_VIEW_INIT(relay->settings);
+    relay->config = settings_read(&relay->view);
+    vitals_start(&relay->vitals, clock_now());
+    supervisor_open(&relay->supervisor);
+    return true;
+}
+
+enum relay_exit relay_run(struct config *loaded, const struct config_sources *sources)
+{
+    const struct relay_config *config = config_relay(loaded);
+    struct relay relay = {.sources = sources, .result = RELAY_EXIT_FAILED};
     outbox_error *err = NULL;
 
     log_info("starting", LOG_TEXT("version", PACKAGE_VERSION), LOG_TEXT("name", config->name),
@@ -264,7 +338,7 @@ enum relay_exit relay_run(const struct relay_config *config)
     log_warning("fault_points", LOG_TEXT("note", "this build can be told to kill itself; never use it in production"));
 #endif
     raise_descriptor_limit();
-    if (!start(&relay, &err)) {
+    if (!prepare(&relay, loaded) || !start(&relay, &err)) {
         log_error("cannot_start", LOG_TEXT("error", err ? outbox_error_message(err) : "unknown"));
         outbox_error_free(err);
         return RELAY_EXIT_FAILED;

@@ -3,6 +3,7 @@
 #define RELAY_RELAY_H
 
 #include "config/config.h"
+#include "relay/reload.h"
 
 /* Exit codes, part of the interface; see the manual page. */
 enum relay_exit {
@@ -13,6 +14,6 @@ enum relay_exit {
 };
 
 /* Runs until it is told to stop. */
-enum relay_exit relay_run(const struct relay_config *config);
+enum relay_exit relay_run(struct config *config, const struct config_sources *sources);
 
 #endif

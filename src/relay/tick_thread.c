@@ -12,6 +12,7 @@
 #include "relay/message.h"
 #include "runtime/fault.h"
 #include "runtime/log.h"
+#include "runtime/metrics.h"
 #include "runtime/repeat.h"
 #include "runtime/wakeup.h"
 #include "source/tick.h"
@@ -20,7 +21,6 @@
 #define RECONNECT_PAUSE_MAX SECONDS(5)
 
 struct tick_thread {
-    const struct relay_config *config;
     struct mailbox *answers;
     pthread_t thread;
     int wake_fd;
@@ -29,6 +29,8 @@ struct tick_thread {
     atomic_bool wanted;
     atomic_bool forced;
     /* of the thread itself */
+    struct settings_view settings;
+    const struct relay_config *config; /* in force for the present action */
     struct pg *pg;
     struct ticker ticker;
     int64_t last_tick; /* reported */
@@ -115,6 +117,7 @@ static int connect(struct tick_thread *thread, outbox_error **reterr)
     thread->pg = pg_open(&settings, reterr);
     if (!thread->pg)
         return OUTBOX_ECONNECTION;
+    metric_add(METRIC_DATABASE_CONNECTIONS + METRIC_PART_TICKER, 1);
     return bell_wanted(thread) ? prepare_bell(thread, reterr) : OUTBOX_OK;
 }
 
@@ -136,6 +139,7 @@ static int take(struct tick_thread *thread, bool forced, enum ticker_event *ret,
         return status;
     if (made) {
         FAULT("tick_after");
+        metric_add(METRIC_TICKS, 1);
         thread->last_tick = tick.id;
         report(thread, RELAY_LANE_EVENT, &tick);
     }
@@ -204,6 +208,12 @@ static int do_action(struct tick_thread *thread, const struct ticker_action *act
     }
 }
 
+static void apply_settings(struct tick_thread *thread)
+{
+    thread->config = settings_read(&thread->settings);
+    ticker_set_polls(&thread->ticker, thread->config->poll_interval, thread->config->fallback_poll);
+}
+
 /* Ticks until it is told to stop or the connection fails. */
 static int tick_on(struct tick_thread *thread, outbox_error **reterr)
 {
@@ -219,6 +229,7 @@ static int tick_on(struct tick_thread *thread, outbox_error **reterr)
         if (status < 0)
             return status;
         thread->reconnect_pause = 0;
+        apply_settings(thread);
         action = ticker_handle(&thread->ticker, event);
     }
     return OUTBOX_OK;
@@ -235,6 +246,7 @@ static void back_off(struct tick_thread *thread, const outbox_error *err)
     if (pause > RECONNECT_PAUSE_MAX)
         pause = RECONNECT_PAUSE_MAX;
     thread->reconnect_pause = pause;
+    metric_add(METRIC_DATABASE_FAILURES + METRIC_PART_TICKER, 1);
     log_write(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "ticker_failed", LOG_TEXT("error", why));
     pause_for(thread, pause / 2 + (mono_us)(random_u64() % (uint64_t)(pause / 2 + 1)));
 }
@@ -253,34 +265,44 @@ static void *tick_main(void *argument)
         }
         /* What the lane waits for may be lost with the last connection: tick anyhow. */
         thread->ticker.forced = true;
+        apply_settings(thread);
         if (connect(thread, &err) < 0 || tick_on(thread, &err) < 0)
             back_off(thread, err);
         disconnect(thread);
         outbox_error_free(err);
     }
+    settings_close(&thread->settings);
     return NULL;
 }
 
-struct tick_thread *tick_thread_start(const struct relay_config *config, struct mailbox *answers)
+static void init_ticker(struct tick_thread *thread)
 {
-    struct tick_thread *thread = calloc(1, sizeof(*thread));
+    const struct relay_config *config = thread->config = settings_read(&thread->settings);
     struct ticker_settings settings = {
+        .bell = bell_wanted(thread),
         .poll_interval = config->poll_interval,
         .fallback_poll = config->fallback_poll,
         .refused_min = MILLISECONDS(5),
         .refused_max = MILLISECONDS(50),
     };
 
+    ticker_init(&thread->ticker, &settings);
+}
+
+struct tick_thread *tick_thread_start(struct settings *settings, struct mailbox *answers)
+{
+    struct tick_thread *thread = calloc(1, sizeof(*thread));
+
     if (!thread)
         return NULL;
-    thread->config = config;
+    thread->settings = (struct settings_view)SETTINGS_VIEW_INIT(settings);
     thread->answers = answers;
-    settings.bell = bell_wanted(thread);
-    ticker_init(&thread->ticker, &settings);
+    init_ticker(thread);
     thread->wake_fd = wakeup_open();
     if (thread->wake_fd < 0 || pthread_create(&thread->thread, NULL, tick_main, thread) != 0) {
         if (thread->wake_fd >= 0)
             close(thread->wake_fd);
+        settings_close(&thread->settings);
         free(thread);
         return NULL;
     }

@@ -2,14 +2,14 @@
 #ifndef RELAY_TICK_THREAD_H
 #define RELAY_TICK_THREAD_H
 
-#include "config/config.h"
+#include "relay/settings.h"
 #include "runtime/mailbox.h"
 
 struct tick_thread;
 
 /* Starts idle.  New ticks go to `answers` as LANE_EVENT_TICK; a connection on which LISTEN
  * cannot work as RELAY_FATAL.  NULL on failure. */
-struct tick_thread *tick_thread_start(const struct relay_config *config, struct mailbox *answers);
+struct tick_thread *tick_thread_start(struct settings *settings, struct mailbox *answers);
 /* Any thread. */
 void tick_thread_set_active(struct tick_thread *thread, bool active);
 void tick_thread_want(struct tick_thread *thread, bool forced);

@@ -5,6 +5,9 @@ libruntime_la_SOURCES = \
     %D%/log.c %D%/log.h \
     %D%/loopback.c %D%/loopback.h \
     %D%/mailbox.c %D%/mailbox.h \
+    %D%/metrics.c %D%/metrics.h \
+    %D%/notify.c %D%/notify.h \
     %D%/repeat.c %D%/repeat.h \
+    %D%/sockaddr.c %D%/sockaddr.h \
     %D%/wakeup.c %D%/wakeup.h
 libruntime_la_CFLAGS = $(AM_CFLAGS) -pthread

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "runtime/clock.h"
+#include "runtime/metrics.h"
 
 #define LINE_MAX_BYTES 2048
 
@@ -112,6 +113,7 @@ void log_write_fields(enum log_level level, const char *event, const struct log_
 
     if ((int)level > atomic_load(&current_level))
         return;
+    metric_add(METRIC_LOG_LINES + (int)level, 1);
     put_time(&line);
     put_field(&line, &(const struct log_field)LOG_TEXT("level", level_names[level]));
     put_field(&line, &(const struct log_field)LOG_TEXT("event", event));

@@ -1,5 +1,5 @@
 /* Log lines in logfmt on standard error:
- *   time=2026-01-02T03:04:05.678Z level=info event=lane_taken lane=0 epoch=7
+ *   time=2026-01-02T03:04:05.678Z level=info event=lane lane=0 state=running epoch=7
  * One line is one write(2).  Values are quoted and escaped where needed, so nothing
  * that comes from outside can forge a line.  Never pass secrets, payloads or keys. */
 #ifndef RUNTIME_LOG_H

@@ -9,6 +9,7 @@
 #include <syslog.h>
 
 #include "runtime/log.h"
+#include "runtime/metrics.h"
 #include "sink/errors.h"
 #include "sink/security.h"
 
@@ -17,9 +18,9 @@ struct kafka {
     struct kafka_property *properties;
     size_t property_count;
     char *progress_topic;
-    bool create_topics;
-    int topic_partitions;
-    int topic_replication;
+    atomic_bool create_topics;
+    atomic_int topic_partitions;
+    atomic_int topic_replication;
     mono_us transaction_timeout;
     bool plain_only_loopback;
 };
@@ -199,6 +200,7 @@ static void on_error(rd_kafka_t *handle, int code, const char *reason, void *opa
     struct kafka_client *client = opaque;
 
     (void)handle;
+    metric_add(METRIC_KAFKA_ERRORS, 1);
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
         client->all_down = true;
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && client->last_error[0])
@@ -420,9 +422,9 @@ static bool copy_settings(struct kafka *kafka, const struct kafka_settings *sett
     if (!kafka->progress_topic)
         return false;
     snprintf(kafka->progress_topic, size, "%s.progress", settings->prefix);
-    kafka->create_topics = settings->create_topics;
-    kafka->topic_partitions = settings->topic_partitions;
-    kafka->topic_replication = settings->topic_replication;
+    atomic_init(&kafka->create_topics, settings->create_topics);
+    atomic_init(&kafka->topic_partitions, settings->topic_partitions);
+    atomic_init(&kafka->topic_replication, settings->topic_replication);
     kafka->transaction_timeout = settings->transaction_timeout;
     kafka->plain_only_loopback = security_only_loopback(settings);
     return true;
@@ -518,15 +520,22 @@ const char *kafka_progress_topic(const struct kafka *kafka)
 
 bool kafka_create_topics(const struct kafka *kafka)
 {
-    return kafka->create_topics;
+    return atomic_load(&kafka->create_topics);
 }
 
 int kafka_topic_partitions(const struct kafka *kafka)
 {
-    return kafka->topic_partitions;
+    return atomic_load(&kafka->topic_partitions);
 }
 
 int kafka_topic_replication(const struct kafka *kafka)
 {
-    return kafka->topic_replication;
+    return atomic_load(&kafka->topic_replication);
+}
+
+void kafka_set_topics(struct kafka *kafka, bool create, int partitions, int replication)
+{
+    atomic_store(&kafka->create_topics, create);
+    atomic_store(&kafka->topic_partitions, partitions);
+    atomic_store(&kafka->topic_replication, replication);
 }

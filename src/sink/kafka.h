@@ -1,6 +1,6 @@
 /* What all clients of one Kafka cluster have in common: the settings.
  *
- * Read only once made, so the lanes' threads share it. */
+ * Read only once made, but for how topics are created, so the lanes' threads share it. */
 #ifndef SINK_KAFKA_H
 #define SINK_KAFKA_H
 
@@ -44,6 +44,8 @@ const char *kafka_progress_topic(const struct kafka *kafka);
 bool kafka_create_topics(const struct kafka *kafka);
 int kafka_topic_partitions(const struct kafka *kafka);
 int kafka_topic_replication(const struct kafka *kafka);
+/* How topics are created from now on; the values are as in the settings.  Any thread. */
+void kafka_set_topics(struct kafka *kafka, bool create, int partitions, int replication);
 
 /* Is this version of librdkafka (as rd_kafka_version() gives it) fit for use?
  * 0: yes; 1: yes, but outdated; OUTBOX_ESTATE: no. */

@@ -39,6 +39,11 @@ struct reader *reader_new(const struct reader_settings *settings)
     return reader;
 }
 
+void reader_set_page_bytes(struct reader *reader, size_t page_bytes)
+{
+    reader->settings.page_bytes = page_bytes;
+}
+
 void reader_free(struct reader *reader)
 {
     if (!reader)

@@ -16,6 +16,8 @@ struct reader;
 
 /* NULL without memory. */
 struct reader *reader_new(const struct reader_settings *settings);
+/* Of the pages read from now on. */
+void reader_set_page_bytes(struct reader *reader, size_t page_bytes);
 /* NULL is allowed. */
 void reader_free(struct reader *reader);
 

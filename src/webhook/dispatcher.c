@@ -10,6 +10,7 @@
 #include "runtime/fault.h"
 #include "runtime/log.h"
 #include "runtime/mailbox.h"
+#include "runtime/metrics.h"
 #include "webhook/sender.h"
 #include "webhook/slots.h"
 #include "webhook/store.h"
@@ -98,11 +99,23 @@ static void pop_finished(struct dispatcher *d)
 
 /* ---- What comes back ---- */
 
+static void count_request(const struct http_evidence *evidence)
+{
+    int class = evidence->reached.status / 100;
+
+    metric_add(METRIC_WEBHOOK_REQUESTS + (class >= 2 && class <= 5 ? class - 2 : METRIC_NO_STATUS), 1);
+    if (evidence->total_us >= 0)
+        metric_observe_time(METRIC_WEBHOOK_SECONDS, evidence->total_us, 1);
+}
+
 static void take_back(struct dispatcher *d, struct task *task)
 {
     slots_returned(d->slots, &task->endpoint->id);
-    if (!task->hopeless)
+    metric_set(METRIC_WEBHOOKS_IN_FLIGHT, slots_in_flight(d->slots));
+    if (!task->hopeless) {
+        count_request(&task->exchange.evidence);
         task_conclude(task, random_u64());
+    }
     push_finished(d, task);
 }
 
@@ -158,6 +171,7 @@ static void lose_store(struct dispatcher *d, const char *what, outbox_error *err
     log_warning("webhook_database", LOG_TEXT("doing", what), LOG_TEXT("error", outbox_error_message(error)),
                 LOG_TEXT("sqlstate", outbox_error_sqlstate(error)));
     outbox_error_free(error);
+    metric_add(METRIC_DATABASE_FAILURES + METRIC_PART_WEBHOOKS, 1);
     store_close(d->store);
     d->store = NULL;
     back_off(d);
@@ -185,6 +199,7 @@ static bool recover(struct dispatcher *d, bool mine)
         return false;
     }
     if (recovered > 0) {
+        metric_add(METRIC_DELIVERIES_RECOVERED, recovered);
         log_warning("webhook_recovered", LOG_NUMBER("deliveries", recovered));
         slots_make_hungry(d->slots);
     }
@@ -202,10 +217,12 @@ static void connect_store(struct dispatcher *d)
     if (!d->store) {
         log_warning("webhook_database", LOG_TEXT("doing", "connect"),
                     LOG_TEXT("error", outbox_error_message(error)));
+        metric_add(METRIC_DATABASE_FAILURES + METRIC_PART_WEBHOOKS, 1);
         outbox_error_free(error);
         back_off(d);
         return;
     }
+    metric_add(METRIC_DATABASE_CONNECTIONS + METRIC_PART_WEBHOOKS, 1);
     d->refresh_at = d->poll_at = 0;
     if (recover(d, true)) {
         d->backoff = BACKOFF_FIRST;
@@ -259,6 +276,8 @@ static void settle_batch(struct dispatcher *d, struct task *const *tasks, const 
         struct task *task = tasks[i];
 
         log_result(d, task, accepted[i]);
+        if (accepted[i])
+            metric_add(METRIC_DELIVERY_RESULTS + (int)task->step.state, 1);
         if (accepted[i] && task->step.state == DELIVERY_STATE_FAILED && now + task->step.retry_in < d->due_at)
             d->due_at = now + task->step.retry_in;
         pop_finished(d);
@@ -399,6 +418,7 @@ static void claim(struct dispatcher *d)
         return;
     }
     slots_settle(d->slots, d->claimed >= request.limit);
+    metric_set(METRIC_WEBHOOKS_IN_FLIGHT, slots_in_flight(d->slots));
     if (d->claimed > 0) {
         FAULT("webhook_after_claim");
         sender_wake(d->sender);
@@ -578,6 +598,12 @@ void dispatcher_wake(struct dispatcher *d)
 {
     if (!atomic_exchange(&d->wake_pending, true))
         mailbox_put(d->inbox, &d->wake);
+}
+
+int dispatcher_change(struct dispatcher *d, const char *allowed_addresses, mono_us connect_timeout,
+                      outbox_error **reterr)
+{
+    return sender_change(d->sender, allowed_addresses, connect_timeout, reterr);
 }
 
 static bool wait_for_end(struct dispatcher *d, mono_us deadline)

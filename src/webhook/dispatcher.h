@@ -31,6 +31,10 @@ struct dispatcher;
 struct dispatcher *dispatcher_start(const struct dispatcher_settings *settings, outbox_error **reterr);
 /* New deliveries may be due.  Any thread. */
 void dispatcher_wake(struct dispatcher *dispatcher);
+/* What a reload may change; for the requests that follow.  Any thread.  Negative: nothing has
+ * changed. */
+int dispatcher_change(struct dispatcher *dispatcher, const char *allowed_addresses, mono_us connect_timeout,
+                      outbox_error **reterr);
 /* Claims nothing more, waits for what is in flight until shortly before the deadline,
  * breaks off the rest, records.  True if every result was recorded; what was not, is
  * recovered later by its lease or by the worker's name.  Frees the dispatcher.  NULL: true. */

@@ -43,6 +43,7 @@ struct http {
     char *ca_file;
     bool insecure;
     long connect_timeout_ms;
+    mono_us changed_at; /* the rules; 0: never */
     struct call *idle;
     struct call flying; /* head of a ring */
     int in_flight;
@@ -162,7 +163,6 @@ static bool set_fixed_options(struct call *call)
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_BUFFERSIZE, 16384L);
-    SET(CURLOPT_CONNECTTIMEOUT_MS, call->http->connect_timeout_ms);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(CURLOPT_OPENSOCKETDATA, call);
     SET(CURLOPT_PREREQFUNCTION, before_request);
@@ -210,18 +210,30 @@ static void free_call(struct call *call)
     free(call);
 }
 
+/* A connection that is older than this many seconds is not used again: one from before the
+ * rules changed may go where no new one would be let.  0: no limit.  libcurl cuts off
+ * fractions of a second, hence one less; in the first two seconds each gets a new one. */
+static long oldest_connection(const struct http *http)
+{
+    return http->changed_at == 0 ? 0 : (long)((clock_now() - http->changed_at) / SECONDS(1)) - 1;
+}
+
 static bool set_request_options(struct call *call)
 {
     const struct http_exchange *exchange = call->exchange;
+    long oldest = oldest_connection(call->http);
+    bool fresh = exchange->fresh || (call->http->changed_at != 0 && oldest < 1);
     CURL *easy = call->easy;
     int failures = 0;
 
+    SET(CURLOPT_CONNECTTIMEOUT_MS, call->http->connect_timeout_ms);
+    SET(CURLOPT_MAXLIFETIME_CONN, oldest > 0 ? oldest : 0L);
     SET(CURLOPT_URL, exchange->url);
     SET(CURLOPT_HTTPHEADER, exchange->headers);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)exchange->body_size);
     SET(CURLOPT_POSTFIELDS, exchange->body ? exchange->body : "");
     SET(CURLOPT_TIMEOUT_MS, (long)(exchange->timeout / 1000));
-    SET(CURLOPT_FRESH_CONNECT, exchange->fresh ? 1L : 0L);
+    SET(CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
     SET(CURLOPT_FORBID_REUSE, exchange->fresh ? 1L : 0L);
 #undef SET
     return failures == 0;
@@ -418,6 +430,14 @@ static void finish_all_done(struct http *http)
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
         finish(http, call, message->data.result);
     }
+}
+
+void http_change(struct http *http, struct address_rules *rules, mono_us connect_timeout)
+{
+    address_rules_free(http->rules);
+    http->rules = rules;
+    http->connect_timeout_ms = (long)(connect_timeout / 1000);
+    http->changed_at = clock_now();
 }
 
 void http_work(struct http *http, mono_us deadline)

@@ -73,6 +73,9 @@ void http_free(struct http *http);
 
 /* The exchange comes back through the mailbox, in any case. */
 void http_begin(struct http *http, struct http_exchange *exchange);
+/* From now on; takes over the rules.  Connections that were opened under other rules are not
+ * used again.  http_work's thread. */
+void http_change(struct http *http, struct address_rules *rules, mono_us connect_timeout);
 /* Does what can be done now, then waits until there is more to do, http_wake() is called,
  * or the deadline passes. */
 void http_work(struct http *http, mono_us deadline);

@@ -14,6 +14,10 @@ struct sender *sender_start(const struct http_settings *settings, struct mailbox
 /* Hands over one exchange; it is looked at after sender_wake().  Any thread. */
 void sender_give(struct sender *sender, struct http_exchange *exchange);
 void sender_wake(struct sender *sender);
+/* Other addresses and timeout for the requests that follow.  Any thread.  Negative: nothing
+ * has changed. */
+int sender_change(struct sender *sender, const char *allowed_addresses, mono_us connect_timeout,
+                  outbox_error **reterr);
 /* Breaks off everything: each exchange comes back soon.  Any thread. */
 void sender_abandon(struct sender *sender);
 /* Everything given must have come back.  NULL is allowed. */

@@ -185,6 +185,11 @@ size_t slots_count(const struct slots *slots)
     return slots->count;
 }
 
+int slots_in_flight(const struct slots *slots)
+{
+    return slots->in_flight;
+}
+
 int slots_free_total(const struct slots *slots)
 {
     return slots->in_flight < slots->most ? slots->most - slots->in_flight : 0;

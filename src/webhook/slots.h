@@ -39,6 +39,7 @@ bool slots_any_hungry(const struct slots *slots);
 /* What to claim now.  ret_wants has room for slots_count().  Returns how many wants. */
 size_t slots_count(const struct slots *slots);
 size_t slots_wants(struct slots *slots, struct store_want *ret_wants);
+int slots_in_flight(const struct slots *slots);
 /* Free over all endpoints. */
 int slots_free_total(const struct slots *slots);
 

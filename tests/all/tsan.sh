@@ -13,7 +13,8 @@ build_with "$dir" thread || bail "the sanitized build failed"
 gcc -shared -fPIC -O1 -o "$dir/threads.so" "$OUTBOX_SRC/tests/lib/tsan_threads.c" || bail "no thread library"
 export LD_PRELOAD=$dir/threads.so
 unit_tests_on "$dir"
-for script in tests/integration/relay_basic.py tests/integration/webhook_dispatch; do
+for script in tests/integration/relay_basic.py tests/integration/relay_admin.py tests/integration/relay_reload.py \
+    tests/integration/webhook_dispatch; do
     script_on "$dir" "$script"
 done
 done_testing

@@ -3,4 +3,5 @@ EXTRA_DIST += \
     %D%/guarantees.sh \
     %D%/links.sh \
     %D%/manual.py \
+    %D%/monitoring.py \
     %D%/doxygen.sh

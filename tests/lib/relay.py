@@ -27,7 +27,8 @@ TOPIC_DUMP = tap.BUILD + "/tests/tools/topic-dump"
 # What a test has to wait for follows from these.
 LEASE = 2
 SHORT = {"lease": f"{LEASE}s", "lease_renew": "500ms", "transaction_timeout": "5s", "create_topics": "yes",
-         "log_level": "debug", "connect_timeout": "5s"}
+         "log_level": "debug", "connect_timeout": "5s",
+         "admin_listen": ""}
 
 
 class Relay:

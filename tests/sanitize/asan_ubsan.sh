@@ -11,7 +11,8 @@ dir=$OUTBOX_SRC/build/asan
 build_with "$dir" address,undefined || bail "the sanitized build failed"
 tap_point 0 "builds with -fsanitize=address,undefined"
 unit_tests_on "$dir"
-for script in tests/integration/emit_c.sh tests/integration/relay_basic.py tests/integration/webhook_dispatch; do
+for script in tests/integration/emit_c.sh tests/integration/relay_basic.py tests/integration/relay_admin.py \
+    tests/integration/webhook_dispatch; do
     script_on "$dir" "$script"
 done
 done_testing

@@ -1,0 +1,4 @@
+if BUILD_RELAY
+pkgdata_DATA = %D%/outbox-relay.service
+endif
+EXTRA_DIST += %D%/outbox-relay.service

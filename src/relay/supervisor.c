@@ -1,0 +1,84 @@
+#include "relay/supervisor.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/log.h"
+
+void supervisor_open(struct supervisor *supervisor)
+{
+    *supervisor = (struct supervisor){.ready = false};
+    if (!notify_open(&supervisor->notify, getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID")))
+        log_warning("supervisor_unusable",
+                    LOG_TEXT("remedy", "NOTIFY_SOCKET must be a path, or a name that begins with @"));
+}
+
+void supervisor_close(struct supervisor *supervisor)
+{
+    notify_close(&supervisor->notify);
+}
+
+/* A message that is lost is sent again only if it matters: READY and signs of life do. */
+static bool tell(const struct supervisor *supervisor, const char *state)
+{
+    return notify_send(&supervisor->notify, state);
+}
+
+static void describe(const struct vitals *vitals, int64_t epoch, char *ret, size_t room)
+{
+    enum lane_state state = (enum lane_state)atomic_load(&vitals->state);
+
+    if (state == LANE_HALTED)
+        snprintf(ret, room, "STATUS=lane 0 is halted: %s",
+                 lane_halt_name((enum lane_halt)atomic_load(&vitals->halt)));
+    else if (state == LANE_RUNNING)
+        snprintf(ret, room, "STATUS=lane 0 is running, epoch %" PRId64, epoch);
+    else if (atomic_load(&vitals->standing_by) && (state == LANE_WAITING || state == LANE_ACQUIRING))
+        snprintf(ret, room, "STATUS=standing by for lane 0");
+    else
+        snprintf(ret, room, "STATUS=lane 0 is %s",
+                 state == LANE_ACQUIRING ? lane_state_name(LANE_WAITING) : lane_state_name(state));
+}
+
+mono_us supervisor_tell(struct supervisor *supervisor, const struct vitals *vitals, int64_t epoch, mono_us now)
+{
+    mono_us period = supervisor->notify.watchdog / 2;
+    char status[sizeof(supervisor->status)];
+
+    if (supervisor->notify.fd < 0)
+        return INT64_MAX;
+    describe(vitals, epoch, status, sizeof(status));
+    if (strcmp(status, supervisor->status) != 0) {
+        tell(supervisor, status);
+        snprintf(supervisor->status, sizeof(supervisor->status), "%s", status);
+    }
+    if (!supervisor->ready && atomic_load(&vitals->ready))
+        supervisor->ready = tell(supervisor, "READY=1");
+    if (period <= 0)
+        return INT64_MAX;
+    if (now >= supervisor->alive_at) {
+        tell(supervisor, "WATCHDOG=1");
+        supervisor->alive_at = now + period;
+    }
+    return supervisor->alive_at;
+}
+
+void supervisor_reloading(struct supervisor *supervisor)
+{
+    if (supervisor->ready)
+        notify_reloading(&supervisor->notify);
+}
+
+void supervisor_reloaded(struct supervisor *supervisor)
+{
+    if (supervisor->ready)
+        supervisor->ready = tell(supervisor, "READY=1");
+}
+
+void supervisor_stopping(struct supervisor *supervisor)
+{
+    tell(supervisor, "STOPPING=1\nSTATUS=stopping");
+    snprintf(supervisor->status, sizeof(supervisor->status), "STATUS=stopping");
+}
