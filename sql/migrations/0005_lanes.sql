@@ -33,6 +33,8 @@ CREATE TABLE outbox.lane (
     done            boolean NOT NULL DEFAULT true,
     started         boolean NOT NULL DEFAULT false,  -- a first marker is known to be in Kafka
     published       bigint NOT NULL DEFAULT 0,
+    publish         text NOT NULL DEFAULT 'exactly_once'     -- how it was published last
+                    CHECK (publish IN ('exactly_once', 'at_least_once')),
     acknowledged_at timestamptz,
     halted          text,              -- the named state in which its relay stopped, else null
     halted_detail   text,
@@ -105,6 +107,22 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
     UPDATE outbox.lease l SET expires_at = clock_timestamp() + p_ttl
      WHERE l.name = format('lane/%s/%s', p_map, p_lane) AND l.epoch = p_epoch AND l.holder IS NOT NULL;
+    RETURN FOUND;
+END $$;
+
+-- Function:  outbox.lane_record_publish(map, lane, epoch, publish)
+-- Records how the lane is published from now on.  A lane published at least once has no
+-- marker that keeps up with it, and nobody before it who could still commit a transaction:
+-- the next owner goes by this.
+-- Returns:   true, or false if the lane has been taken by another since
+-- The commit is synchronous: what is published then must find it recorded.
+CREATE FUNCTION outbox.lane_record_publish(p_map integer, p_lane integer, p_epoch bigint, p_publish text)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);
+    UPDATE outbox.lane n SET publish = p_publish
+     WHERE n.map = p_map AND n.lane = p_lane AND n.epoch = p_epoch;
     RETURN FOUND;
 END $$;
 

@@ -9,7 +9,7 @@ static void add_row(struct table *table, const PGresult *lanes, int row)
 {
     static const char *const names[] = {"map",         "lane",      NULL,          "state",
                                         "holder",      "epoch",     "lease_left",  NULL,
-                                        "lag_events",  "lag_seconds", "published", "acknowledged_at"};
+                                        "lag_events",  "lag_seconds", "publish",     "published", "acknowledged_at"};
     char text[128];
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -33,9 +33,9 @@ static void print_lanes(const PGresult *lanes)
 {
     static const char *const titles[] = {"map",        "lane",        "buckets",   "state",
                                          "owner",      "epoch",       "lease_left", "position",
-                                         "lag_events", "lag_seconds", "published", "acknowledged_at"};
+                                         "lag_events", "lag_seconds", "publish",   "published", "acknowledged_at"};
     enum { COLUMNS = sizeof(titles) / sizeof(titles[0]) };
-    static const int right[] = {0, 1, 5, 6, 8, 9, 10};
+    static const int right[] = {0, 1, 5, 6, 8, 9, 11};
     struct table *table = table_new(COLUMNS);
 
     for (int i = 0; i < COLUMNS; i++)
@@ -80,7 +80,8 @@ const struct command lane_list_command = {
     .help = "State: running (a relay holds its lease), halted (its relay stopped and says why),\n"
             "unowned (no relay holds it). lease_left: seconds; negative, it ended so long ago.\n"
             "Position: the ticks of the batch, and the number of the last event of it that is\n"
-            "published; \"...\" if the batch has more. Lag as in outboxctl status.",
+            "published; \"...\" if the batch has more. Lag as in outboxctl status.\n"
+            "Publish: how it was published last, exactly_once or at_least_once.",
     .connects = true,
     .run = run_list,
 };

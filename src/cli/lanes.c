@@ -21,7 +21,7 @@ const char lanes_sql[] =
     "       l.holder, l.epoch, l.expires_at,"
     "       CASE WHEN l.holder IS NOT NULL THEN"
     "            round(extract(epoch FROM l.expires_at - clock_timestamp())::numeric, 1) END AS lease_left,"
-    "       n.started, n.from_nonce, n.to_nonce,"
+    "       n.started, n.from_nonce, n.to_nonce, n.publish,"
     "       coalesce(l.holder IS NOT NULL AND l.expires_at > clock_timestamp(), false) AS lease_live"
     "  FROM outbox.meta m"
     "  JOIN outbox.lane n ON n.map = m.lane_map"

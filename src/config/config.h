@@ -31,6 +31,7 @@ struct relay_config {
     char *dsn;
     char *name; /* of this relay: the holder of its lanes' leases */
     char *wake; /* "listen" or "poll" */
+    char *publish; /* "exactly_once" or "at_least_once" */
     mono_us poll_interval;
     mono_us fallback_poll;
     mono_us lease;

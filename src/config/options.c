@@ -110,6 +110,9 @@ const struct option options[] = {
          " so that a restarted relay takes its lease back at once"),
     CHOICE("wake", wake, "listen", "listen poll", false,
            "how new events are noticed; listen needs a direct connection, poll works behind a pooler"),
+    CHOICE("publish", publish, "exactly_once", "exactly_once at_least_once", false,
+           "to Kafka; at_least_once is faster, but repeats events after failures, and a relay that lost its"
+           " lane may still publish for a moment"),
     DURATION(poll_interval, "100ms", MILLISECONDS(1), SECONDS(60), true,
              "between looks for new events with wake = poll"),
     DURATION(fallback_poll, "1s", MILLISECONDS(10), SECONDS(60), true,
@@ -307,6 +310,8 @@ void option_text(const struct option *option, const struct relay_config *relay, 
 const char *kafka_reserved(const char *property)
 {
     static const char exactly_once[] = "publishing exactly once needs the relay's own value";
+    static const char lifetime[] = "a message lives as long as its transaction: use the option transaction_timeout"
+                                   " (with publish = at_least_once: a third of lease)";
     static const char reader[] = "the relay reads its own topic only, and keeps no offset";
     static const struct {
         const char *property;
@@ -318,10 +323,8 @@ const char *kafka_reserved(const char *property)
         {"enable.gapless.guarantee", exactly_once},
         {"acks", exactly_once},
         {"request.required.acks", exactly_once},
-        {"message.timeout.ms",
-         "a message lives as long as its transaction: use the option transaction_timeout"},
-        {"delivery.timeout.ms",
-         "a message lives as long as its transaction: use the option transaction_timeout"},
+        {"message.timeout.ms", lifetime},
+        {"delivery.timeout.ms", lifetime},
         {"isolation.level", exactly_once},
         {"group.id", reader},
         {"group.instance.id", reader},

@@ -1,117 +1,7 @@
-#include "core/lane.h"
+#include "core/lane_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
-
-/* A page of events between being read and being committed; id 0: none. */
-struct page {
-    uint64_t id;
-    int count;
-    struct position position; /* after it */
-};
-
-struct lane {
-    struct lane_settings settings;
-    enum lane_state state;
-    enum lane_halt halt;
-    bool stopping;
-    int64_t now;
-
-    int64_t epoch;
-    bool holding; /* the lease, as far as we know */
-    int64_t lease_until;
-    int64_t renew_at;
-    int64_t leases_lost;
-
-    struct position acked;     /* in the database */
-    struct position confirmed; /* in Kafka: the marker */
-    bool started;              /* the database knows that there is a marker */
-    bool marked;               /* there is one */
-    bool fenced;               /* the producer is open: no predecessor can commit */
-    int64_t published;         /* ever, with the marker */
-    int64_t acked_published;   /* ever, as acknowledged */
-    int endpoints;
-    int64_t acknowledge_at;
-
-    struct position cursor; /* read so far */
-    bool batch_open;        /* there may be more of the cursor's batch */
-    struct tick_id latest;  /* newest tick, 0: none yet */
-    bool wanted_tick;
-    bool missed_tick;       /* one came while a page was under way: there is news */
-    struct page ready;      /* read, not begun */
-    struct page publishing; /* begun, not committed */
-    bool committing;
-    int64_t begun_at;       /* when it was begun */
-    int64_t marked_at;      /* last commit */
-
-    bool db_busy;
-    bool kafka_busy;
-    bool keeper_busy;
-    struct position acknowledging;
-    int64_t acknowledging_published;
-
-    int failures;
-    int64_t wake_at;
-    uint64_t random;
-};
-
-static const char *const state_names[] = {
-#define LANE_STATE_NAME(constant, name) name,
-    LANE_STATE_MAP(LANE_STATE_NAME)
-#undef LANE_STATE_NAME
-};
-
-static const char *const halt_names[] = {
-#define LANE_HALT_NAME(constant, name, text) name,
-    LANE_HALT_MAP(LANE_HALT_NAME)
-#undef LANE_HALT_NAME
-};
-
-static const char *const halt_texts[] = {
-#define LANE_HALT_TEXT(constant, name, text) text,
-    LANE_HALT_MAP(LANE_HALT_TEXT)
-#undef LANE_HALT_TEXT
-};
-
-void lane_set_batch_events(struct lane *lane, int batch_events)
-{
-    lane->settings.batch_events = batch_events;
-}
-
-int64_t lane_leases_lost(const struct lane *lane)
-{
-    return lane->leases_lost;
-}
-
-const char *lane_state_name(enum lane_state state)
-{
-    return state_names[state];
-}
-
-const char *lane_halt_name(enum lane_halt halt)
-{
-    return halt_names[halt];
-}
-
-const char *lane_halt_text(enum lane_halt halt)
-{
-    return halt_texts[halt];
-}
-
-enum lane_state lane_state(const struct lane *lane)
-{
-    return lane->state;
-}
-
-enum lane_halt lane_halt(const struct lane *lane)
-{
-    return lane->halt;
-}
-
-int64_t lane_epoch(const struct lane *lane)
-{
-    return lane->epoch;
-}
 
 struct lane *lane_new(const struct lane_settings *settings)
 {
@@ -122,6 +12,7 @@ struct lane *lane_new(const struct lane_settings *settings)
     lane->settings = *settings;
     lane->state = LANE_WAITING;
     lane->wake_at = INT64_MAX;
+    lane->limit = settings->batch_events;
     lane->random = settings->seed | 1;
     return lane;
 }
@@ -133,7 +24,7 @@ void lane_free(struct lane *lane)
 
 /* --- actions --- */
 
-static struct lane_action *act(struct lane *lane, struct lane_actions *actions, enum lane_action_kind kind)
+struct lane_action *lane_act(struct lane *lane, struct lane_actions *actions, enum lane_action_kind kind)
 {
     struct lane_action *action = &actions->list[actions->count++];
 
@@ -149,6 +40,7 @@ static struct lane_action *act(struct lane *lane, struct lane_actions *actions, 
         break;
     case LANE_DO_READ_MARKER:
     case LANE_DO_OPEN_PRODUCER:
+    case LANE_DO_OPEN_PIPELINE:
     case LANE_DO_PUBLISH:
     case LANE_DO_COMMIT:
     case LANE_DO_CLOSE_PRODUCER:
@@ -163,10 +55,10 @@ static struct lane_action *act(struct lane *lane, struct lane_actions *actions, 
     return action;
 }
 
-static void free_page(struct lane *lane, struct lane_actions *actions, struct page *page)
+static void free_page(struct lane *lane, struct lane_actions *actions, struct lane_page *page)
 {
     if (page->id != 0)
-        act(lane, actions, LANE_DO_FREE_PAGE)->page = page->id;
+        lane_act(lane, actions, LANE_DO_FREE_PAGE)->page = page->id;
     page->id = 0;
     page->count = 0;
 }
@@ -205,7 +97,7 @@ static void give_up(struct lane *lane, int64_t delay)
 }
 
 /* To another, or by the clock: nothing that is still under way may count. */
-static void lose_lease(struct lane *lane)
+void lane_lose_lease(struct lane *lane)
 {
     lane->holding = false;
     lane->leases_lost++;
@@ -218,7 +110,7 @@ static void fail(struct lane *lane, bool refused)
     give_up(lane, refused ? lane->settings.backoff_max : backoff(lane));
 }
 
-static void halt(struct lane *lane, enum lane_halt reason)
+void lane_stop_as(struct lane *lane, enum lane_halt reason)
 {
     lane->halt = reason;
     give_up(lane, 0);
@@ -226,67 +118,7 @@ static void halt(struct lane *lane, enum lane_halt reason)
 
 /* --- takeover --- */
 
-static enum lane_halt judge_marker(const struct lane *lane, const struct lane_event *event)
-{
-    if (!event->found) {
-        if (event->foreign)
-            return LANE_HALT_MARKER_FOREIGN;
-        return lane->started ? LANE_HALT_MARKER_MISSING : LANE_HALT_NONE;
-    }
-    switch (position_compare(&lane->acked, &event->position)) {
-    case POSITION_SAME:
-    case POSITION_BEFORE:
-        return LANE_HALT_NONE;
-    case POSITION_AFTER:
-        return LANE_HALT_MARKER_BEHIND;
-    default:
-        return LANE_HALT_MARKER_CONFLICT;
-    }
-}
-
-static void on_acquired(struct lane *lane, const struct lane_event *event)
-{
-    lane->epoch = event->epoch;
-    lane->holding = true;
-    lane->lease_until = event->lease_until;
-    lane->renew_at = lane->now + lane->settings.lease_renew;
-    lane->acked = event->position;
-    lane->started = event->started;
-    lane->acked_published = event->published;
-    lane->endpoints = event->endpoints;
-    lane->fenced = false;
-    if (!event->system_matches)
-        halt(lane, LANE_HALT_WRONG_SERVER);
-    else
-        lane->state = LANE_COMPARING;
-}
-
-/* Kafka answers a commit before the commit is in the partitions, and a broker that restarts
- * in between finishes it only then.  Once the predecessor is fenced nothing is on its way. */
-static bool may_be_on_its_way(const struct lane *lane, enum lane_halt reason)
-{
-    return !lane->fenced && (reason == LANE_HALT_MARKER_MISSING || reason == LANE_HALT_MARKER_BEHIND);
-}
-
-static void on_marker(struct lane *lane, const struct lane_event *event)
-{
-    enum lane_halt reason = judge_marker(lane, event);
-
-    if (may_be_on_its_way(lane, reason)) {
-        lane->state = LANE_FENCING;
-        return;
-    }
-    if (reason != LANE_HALT_NONE) {
-        halt(lane, reason);
-        return;
-    }
-    lane->confirmed = event->found ? event->position : lane->acked;
-    lane->published = event->found ? event->published : lane->acked_published;
-    lane->marked = event->found;
-    lane->state = LANE_VERIFYING;
-}
-
-static void begin_running(struct lane *lane)
+void lane_begin_running(struct lane *lane)
 {
     lane->state = LANE_RUNNING;
     lane->cursor = lane->confirmed;
@@ -299,39 +131,26 @@ static void begin_running(struct lane *lane)
     lane->acknowledge_at = lane->now + lane->settings.acknowledge_interval;
 }
 
-static void on_verified(struct lane *lane, const struct lane_event *event)
-{
-    if (!event->found)
-        halt(lane, LANE_HALT_MARKER_AHEAD);
-    else
-        lane->state = lane->fenced ? LANE_CATCHING_UP : LANE_FENCING;
-}
-
-static void on_lease_checked(struct lane *lane, const struct lane_event *event)
-{
-    if (!event->found) {
-        lose_lease(lane);
-        return;
-    }
-    lane->lease_until = event->lease_until;
-    if (lane->started)
-        begin_running(lane);
-    else
-        lane->state = LANE_MARKING_START;
-}
-
 /* --- running --- */
 
-static bool unacknowledged(const struct lane *lane)
+bool lane_unacknowledged(const struct lane *lane)
 {
     return position_compare(&lane->acked, &lane->confirmed) != POSITION_SAME;
 }
 
-/* While a page is under way a tick would only grow old: a fresh one is asked for then. */
+/* May one more page be begun before those in flight are confirmed? */
+static bool has_room(const struct lane *lane)
+{
+    bool many = lane->piping && lane->limit == lane->settings.batch_events;
+
+    return flight_has_room(&lane->flight, many ? lane->settings.flight_pages : 1, lane->settings.flight_bytes);
+}
+
+/* While there is no room for its events a tick would only grow old: a fresh one is asked for then. */
 static void on_tick(struct lane *lane, const struct lane_event *event)
 {
     lane->wanted_tick = false;
-    if (lane->publishing.id != 0)
+    if (!has_room(lane))
         lane->missed_tick = true;
     else if (event->tick.id > lane->latest.id)
         lane->latest = event->tick;
@@ -339,7 +158,7 @@ static void on_tick(struct lane *lane, const struct lane_event *event)
 
 static void on_page(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
 {
-    struct page page = {event->page, event->count, lane->cursor};
+    struct lane_page page = {.id = event->page, .count = event->count, .bytes = event->bytes};
 
     if (lane->state != LANE_RUNNING || event->count == 0) {
         free_page(lane, actions, &page);
@@ -356,14 +175,26 @@ static void on_page(struct lane *lane, const struct lane_event *event, struct la
     }
 }
 
+static void move_confirmed(struct lane *lane, const struct position *position, int count)
+{
+    lane->confirmed = *position;
+    lane->published += count;
+    lane->marked_at = lane->now;
+}
+
+static void confirm_oldest(struct lane *lane, struct lane_actions *actions)
+{
+    struct lane_page page = flight_pop(&lane->flight);
+
+    lane->failures = 0;
+    move_confirmed(lane, &page.position, page.count);
+    free_page(lane, actions, &page);
+}
+
 static void on_committed(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
 {
     lane->committing = false;
-    lane->failures = 0;
-    lane->confirmed = lane->publishing.position;
-    lane->published += lane->publishing.count;
-    lane->marked_at = lane->now;
-    free_page(lane, actions, &lane->publishing);
+    confirm_oldest(lane, actions);
     lane->marked = true;
     if (lane->state == LANE_MARKING_START)
         lane->state = LANE_CATCHING_UP;
@@ -373,10 +204,44 @@ static void on_committed(struct lane *lane, const struct lane_event *event, stru
         give_up(lane, 0);
 }
 
+/* At least once there is no marker: what is confirmed is known here alone, until it is
+ * acknowledged.  It outlives a takeover if nobody else had the lane meanwhile. */
+static void remember_confirmed(struct lane *lane)
+{
+    lane->kept = lane->confirmed;
+    lane->kept_published = lane->published;
+    lane->kept_epoch = lane->epoch;
+}
+
+/* All up to this page are on the brokers.  After a failure has let pages begin small, they
+ * grow again: the page that is at fault gets smaller with each takeover, and what
+ * surrounds it is published again ever less. */
+static void on_confirmed(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
+{
+    bool last = false;
+
+    if (!flight_holds(&lane->flight, event->page))
+        return;
+    while (!last) {
+        last = flight_oldest(&lane->flight)->id == event->page;
+        confirm_oldest(lane, actions);
+    }
+    lane->limit = lane->limit * 2 < lane->settings.batch_events ? lane->limit * 2 : lane->settings.batch_events;
+    remember_confirmed(lane);
+}
+
+/* Records failed, or could not be handed over, and none after them went out. */
+static void fail_delivery(struct lane *lane, bool refused)
+{
+    if (refused)
+        lane->limit = 1;
+    fail(lane, refused);
+}
+
 static void on_acknowledged(struct lane *lane, const struct lane_event *event)
 {
     if (!event->found) { /* another has taken the lane */
-        lose_lease(lane);
+        lane_lose_lease(lane);
         return;
     }
     lane->acked = lane->acknowledging;
@@ -393,7 +258,7 @@ static void on_renewed(struct lane *lane, const struct lane_event *event)
     if (event->epoch != lane->epoch || !lane->holding)
         return; /* about an earlier tenure */
     if (!event->found) {
-        lose_lease(lane);
+        lane_lose_lease(lane);
         return;
     }
     if (event->lease_until > lane->lease_until)
@@ -429,7 +294,7 @@ static void on_db_event(struct lane *lane, const struct lane_event *event, struc
         return;
     case LANE_EVENT_ACQUIRED:
         if (lane->state == LANE_ACQUIRING)
-            on_acquired(lane, event);
+            lane_on_acquired(lane, event);
         return;
     case LANE_EVENT_NOT_ACQUIRED:
         lane->state = LANE_WAITING;
@@ -438,13 +303,32 @@ static void on_db_event(struct lane *lane, const struct lane_event *event, struc
         return;
     case LANE_EVENT_VERIFIED:
         if (lane->state == LANE_VERIFYING)
-            on_verified(lane, event);
+            lane_on_verified(lane, event);
+        return;
+    case LANE_EVENT_RECORDED:
+        if (lane->state == LANE_RECORDING)
+            lane_on_recorded(lane, event);
         return;
     default:
         if (lane->state == LANE_CHECKING_LEASE)
-            on_lease_checked(lane, event);
+            lane_on_lease_checked(lane, event);
         return;
     }
+}
+
+static void on_producer_closed(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
+{
+    if (lane->piping)
+        on_confirmed(lane, event, actions);
+    lane->producer_open = false;
+    lane->piping = false;
+    lane->committing = false;
+    while (lane->flight.count > 0) {
+        struct lane_page page = flight_pop(&lane->flight);
+
+        free_page(lane, actions, &page);
+    }
+    free_page(lane, actions, &lane->ready);
 }
 
 static void on_kafka_event(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
@@ -453,34 +337,43 @@ static void on_kafka_event(struct lane *lane, const struct lane_event *event, st
     switch (event->kind) {
     case LANE_EVENT_MARKER:
         if (lane->state == LANE_COMPARING || lane->state == LANE_LOCATING)
-            on_marker(lane, event);
+            lane_on_marker(lane, event);
         return;
     case LANE_EVENT_PRODUCER_OPEN:
-        lane->fenced = true;
-        if (lane->state == LANE_FENCING)
-            lane->state = LANE_LOCATING;
+        lane_on_producer_open(lane);
         return;
     case LANE_EVENT_PUBLISHED:
-        lane->committing = true;
+        lane->committing = !lane->piping;
         return;
     case LANE_EVENT_COMMITTED:
         on_committed(lane, event, actions);
         return;
     case LANE_EVENT_PRODUCER_CLOSED:
-        lane->fenced = false;
-        lane->committing = false;
-        free_page(lane, actions, &lane->publishing);
-        free_page(lane, actions, &lane->ready);
+        on_producer_closed(lane, event, actions);
         return;
     case LANE_EVENT_KAFKA_FAILED:
-        lane->fenced = true; /* whatever there is of a producer must be closed */
-        fail(lane, event->refused);
+        lane->producer_open = true; /* whatever there is of a producer must be closed */
+        if (lane->piping)
+            fail_delivery(lane, event->refused);
+        else
+            fail(lane, event->refused);
         return;
     default: /* LANE_EVENT_COMMIT_AGAIN: drive() asks again, but not for ever */
-        if (lane->now >= lane->begun_at + lane->settings.commit_timeout)
+        if (lane->now >= flight_oldest(&lane->flight)->begun_at + lane->settings.commit_timeout)
             fail(lane, false);
         return;
     }
+}
+
+/* These come when they come: they answer no action. */
+static void on_delivery_event(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
+{
+    if (!lane->piping)
+        return;
+    if (event->kind == LANE_EVENT_CONFIRMED)
+        on_confirmed(lane, event, actions);
+    else if (lane->state == LANE_RUNNING)
+        fail_delivery(lane, event->refused);
 }
 
 static void on_keeper_event(struct lane *lane, const struct lane_event *event)
@@ -511,6 +404,7 @@ static void on_event(struct lane *lane, const struct lane_event *event, struct l
     case LANE_EVENT_LEASE_CHECKED:
     case LANE_EVENT_PAGE:
     case LANE_EVENT_ACKNOWLEDGED:
+    case LANE_EVENT_RECORDED:
     case LANE_EVENT_RELEASED:
     case LANE_EVENT_DB_FAILED:
         on_db_event(lane, event, actions);
@@ -518,6 +412,10 @@ static void on_event(struct lane *lane, const struct lane_event *event, struct l
     case LANE_EVENT_RENEWED:
     case LANE_EVENT_RENEW_FAILED:
         on_keeper_event(lane, event);
+        return;
+    case LANE_EVENT_CONFIRMED:
+    case LANE_EVENT_DELIVERY_FAILED:
+        on_delivery_event(lane, event, actions);
         return;
     default:
         on_kafka_event(lane, event, actions);
@@ -527,20 +425,21 @@ static void on_event(struct lane *lane, const struct lane_event *event, struct l
 
 /* --- what follows --- */
 
-static void publish(struct lane *lane, struct lane_actions *actions, const struct page *page)
+void lane_publish(struct lane *lane, struct lane_actions *actions, const struct lane_page *page)
 {
-    struct lane_action *action = act(lane, actions, LANE_DO_PUBLISH);
+    struct lane_action *action = lane_act(lane, actions, LANE_DO_PUBLISH);
+    struct lane_page begun = *page;
 
-    lane->publishing = *page;
-    lane->begun_at = lane->now;
+    begun.begun_at = lane->now;
+    flight_push(&lane->flight, &begun);
     action->page = page->id;
     action->position = page->position;
     action->published = lane->published + page->count;
 }
 
-static void acknowledge(struct lane *lane, struct lane_actions *actions)
+void lane_acknowledge(struct lane *lane, struct lane_actions *actions)
 {
-    struct lane_action *action = act(lane, actions, LANE_DO_ACKNOWLEDGE);
+    struct lane_action *action = lane_act(lane, actions, LANE_DO_ACKNOWLEDGE);
 
     lane->acknowledging = lane->confirmed;
     lane->acknowledging_published = lane->published;
@@ -562,24 +461,37 @@ static bool marker_is_stale(const struct lane *lane)
            lane->now >= lane->marked_at + lane->settings.marker_interval;
 }
 
+/* Nothing of what has been read is left to be published. */
+static void pass_empty_batches(struct lane *lane, struct lane_actions *actions)
+{
+    struct lane_page nothing = {.position = lane->cursor};
+
+    nothing.position.done = true;
+    if (!lane->piping) {
+        lane_publish(lane, actions, &nothing);
+    } else if (lane->flight.count == 0) {
+        move_confirmed(lane, &nothing.position, 0);
+        remember_confirmed(lane);
+    }
+}
+
 static void drive_kafka(struct lane *lane, struct lane_actions *actions)
 {
     if (lane->kafka_busy)
         return;
     if (lane->committing) {
-        act(lane, actions, LANE_DO_COMMIT);
+        lane_act(lane, actions, LANE_DO_COMMIT);
     } else if (lane->stopping || !lease_allows(lane)) {
         return;
     } else if (lane->ready.id != 0) {
-        struct page page = lane->ready;
+        struct lane_page page = lane->ready;
 
-        lane->ready = (struct page){0};
-        publish(lane, actions, &page);
+        if (!has_room(lane))
+            return;
+        lane->ready = (struct lane_page){0};
+        lane_publish(lane, actions, &page);
     } else if (marker_is_stale(lane)) {
-        struct page nothing = {0, 0, lane->cursor};
-
-        nothing.position.done = true;
-        publish(lane, actions, &nothing);
+        pass_empty_batches(lane, actions);
     }
 }
 
@@ -589,94 +501,61 @@ static void drive_db(struct lane *lane, struct lane_actions *actions)
 
     if (lane->db_busy)
         return;
-    if (unacknowledged(lane) &&
+    if (lane_unacknowledged(lane) &&
         (lane->endpoints > 0 || lane->stopping || lane->now >= lane->acknowledge_at)) {
-        acknowledge(lane, actions);
+        lane_acknowledge(lane, actions);
         return;
     }
     if (lane->stopping || lane->ready.id != 0)
         return;
     /* A backlog is read ahead; else what comes meanwhile is taken all at once afterwards. */
-    if (!lane->batch_open && lane->publishing.id != 0)
+    if (!lane->batch_open && !has_room(lane))
         return;
     if (!lane->batch_open && lane->latest.id > lane->cursor.to.id) {
         lane->cursor = (struct position){.from = lane->cursor.to, .to = lane->latest};
         lane->batch_open = true;
     }
     if (lane->batch_open) {
-        action = act(lane, actions, LANE_DO_READ);
+        action = lane_act(lane, actions, LANE_DO_READ);
         action->position = lane->cursor;
-        action->limit = lane->settings.batch_events;
+        action->limit = lane->limit;
     } else if (!lane->wanted_tick) {
         lane->wanted_tick = true;
         /* At first any tick will do: the newest may be from before our time. */
-        act(lane, actions, LANE_DO_WANT_TICK)->force = lane->latest.id == 0 || lane->missed_tick;
+        lane_act(lane, actions, LANE_DO_WANT_TICK)->force = lane->latest.id == 0 || lane->missed_tick;
         lane->missed_tick = false;
     }
 }
 
+/* When the oldest page must have been confirmed, since its records may not outlive the
+ * lease; INT64_MAX: none is in flight. */
+static int64_t delivery_deadline(const struct lane *lane)
+{
+    const struct lane_page *oldest = flight_oldest(&lane->flight);
+
+    return lane->piping && oldest ? oldest->begun_at + lane->settings.delivery_timeout : INT64_MAX;
+}
+
 static void drive_running(struct lane *lane, struct lane_actions *actions)
 {
+    if (lane->now >= delivery_deadline(lane)) {
+        fail_delivery(lane, false);
+        return;
+    }
     drive_kafka(lane, actions);
     drive_db(lane, actions);
-    if (lane->stopping && !lane->kafka_busy && !lane->db_busy && !unacknowledged(lane))
+    if (lane->stopping && !lane->kafka_busy && !lane->db_busy && lane->flight.count == 0 &&
+        !lane_unacknowledged(lane))
         give_up(lane, 0);
-}
-
-/* One step of the takeover; each waits for the executor that it needs. */
-static void drive_takeover(struct lane *lane, struct lane_actions *actions)
-{
-    struct page nothing = {0, 0, lane->confirmed};
-
-    switch (lane->state) {
-    case LANE_COMPARING:
-    case LANE_LOCATING:
-        if (!lane->kafka_busy)
-            act(lane, actions, LANE_DO_READ_MARKER);
-        return;
-    case LANE_FENCING:
-        if (!lane->kafka_busy)
-            act(lane, actions, LANE_DO_OPEN_PRODUCER);
-        return;
-    case LANE_VERIFYING:
-        if (!lane->db_busy)
-            act(lane, actions, LANE_DO_VERIFY)->position = lane->confirmed;
-        return;
-    case LANE_CHECKING_LEASE:
-        if (!lane->db_busy)
-            act(lane, actions, LANE_DO_CHECK_LEASE);
-        return;
-    case LANE_MARKING_START:
-        if (!lane->kafka_busy && lane->committing)
-            act(lane, actions, LANE_DO_COMMIT);
-        else if (!lane->kafka_busy)
-            publish(lane, actions, &nothing);
-        return;
-    default:
-        return;
-    }
-}
-
-/* Acknowledges what the marker has and the database has not; a new lane gets its
- * first marker first, so that a missing one can be told from a lost one for ever. */
-static void drive_catching_up(struct lane *lane, struct lane_actions *actions)
-{
-    if (lane->db_busy)
-        return;
-    if (lane->marked && (unacknowledged(lane) || !lane->started)) {
-        acknowledge(lane, actions);
-        return;
-    }
-    lane->state = LANE_CHECKING_LEASE;
-    drive_takeover(lane, actions);
 }
 
 static void drive_closing(struct lane *lane, struct lane_actions *actions)
 {
     if (lane->kafka_busy)
         return;
-    if (lane->fenced) {
-        act(lane, actions, LANE_DO_CLOSE_PRODUCER);
+    if (lane->producer_open) {
+        /* What is in flight may arrive, unless the lease is another's or soon will be. */
+        lane_act(lane, actions, LANE_DO_CLOSE_PRODUCER)->drain = lane->piping && lease_allows(lane);
         return;
     }
     free_page(lane, actions, &lane->ready);
@@ -684,10 +563,10 @@ static void drive_closing(struct lane *lane, struct lane_actions *actions)
         return;
     if (lane->halt != LANE_HALT_NONE) {
         lane->state = LANE_RELEASING;
-        act(lane, actions, LANE_DO_NOTE_HALT)->halt = lane->halt;
+        lane_act(lane, actions, LANE_DO_NOTE_HALT)->halt = lane->halt;
     } else if (lane->stopping && lane->epoch != 0) {
         lane->state = LANE_RELEASING;
-        act(lane, actions, LANE_DO_RELEASE);
+        lane_act(lane, actions, LANE_DO_RELEASE);
     } else if (lane->stopping) {
         on_released(lane);
     } else {
@@ -704,7 +583,7 @@ static void drive_waiting(struct lane *lane, struct lane_actions *actions)
         drive_closing(lane, actions);
     } else if (lane->now >= lane->wake_at && !lane->db_busy && !lane->kafka_busy) {
         lane->state = LANE_ACQUIRING;
-        act(lane, actions, LANE_DO_ACQUIRE);
+        lane_act(lane, actions, LANE_DO_ACQUIRE);
     }
 }
 
@@ -713,15 +592,15 @@ static void drive_lease(struct lane *lane, struct lane_actions *actions)
     if (!lane->holding || lane->state == LANE_RELEASING)
         return;
     if (lane->now >= lane->lease_until) {
-        lose_lease(lane);
+        lane_lose_lease(lane);
     } else if (lane->now >= lane->renew_at && !lane->keeper_busy) {
-        act(lane, actions, LANE_DO_RENEW);
+        lane_act(lane, actions, LANE_DO_RENEW);
     }
 }
 
 static void drive(struct lane *lane, struct lane_actions *actions)
 {
-    bool taking_over = lane->state >= LANE_COMPARING && lane->state <= LANE_MARKING_START;
+    bool taking_over = lane->state >= LANE_COMPARING && lane->state <= LANE_OPENING;
 
     drive_lease(lane, actions);
     if (lane->stopping && taking_over)
@@ -732,10 +611,8 @@ static void drive(struct lane *lane, struct lane_actions *actions)
         drive_waiting(lane, actions);
     else if (lane->state == LANE_RUNNING)
         drive_running(lane, actions);
-    else if (lane->state == LANE_CATCHING_UP)
-        drive_catching_up(lane, actions);
     else
-        drive_takeover(lane, actions);
+        lane_drive_takeover(lane, actions);
     if (lane->state == LANE_CLOSING)
         drive_closing(lane, actions);
 }
@@ -767,11 +644,12 @@ int64_t lane_next_timer(const struct lane *lane)
             earlier(&timer, lane->renew_at);
     }
     if (lane->state == LANE_RUNNING) {
-        if (unacknowledged(lane) && !lane->db_busy)
+        if (lane_unacknowledged(lane) && !lane->db_busy)
             earlier(&timer, lane->acknowledge_at);
         if (!lane->kafka_busy && !lane->stopping && lease_allows(lane) && !lane->batch_open &&
-            lane->cursor.to.id > lane->confirmed.to.id)
+            lane->flight.count == 0 && lane->cursor.to.id > lane->confirmed.to.id)
             earlier(&timer, lane->marked_at + lane->settings.marker_interval);
+        earlier(&timer, delivery_deadline(lane));
     }
     return timer;
 }

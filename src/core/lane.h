@@ -12,7 +12,14 @@
  * lease once more.  A marker that is missing or behind at the first look may be on its
  * way: the second decides.  Every failure that is not plainly retriable ends in a
  * takeover: the outcome of a failed commit is unknown, and only the marker read anew
- * decides. */
+ * decides.
+ *
+ * At least once, several pages are in flight without a transaction, and the confirmed
+ * position is that of the last one before which nothing is missing.  The takeover is the
+ * same until the lease is checked; then the way of publishing is recorded in the database
+ * and the idempotent producer takes the transactional one's place.  What the database has
+ * recorded tells the next owner whether anybody may have to be fenced, and whether the
+ * marker must have kept up. */
 #ifndef CORE_LANE_H
 #define CORE_LANE_H
 
@@ -31,6 +38,10 @@ struct lane_settings {
     int64_t acknowledge_interval; /* without endpoints to serve */
     int64_t marker_interval;  /* while nothing but empty batches come by */
     int64_t commit_timeout;   /* of a transaction, from its begin */
+    bool at_least_once;       /* and then: */
+    int64_t delivery_timeout; /* of a page, from its begin; less than lease_margin */
+    int flight_pages;         /* at most, up to FLIGHT_PAGES */
+    int64_t flight_bytes;     /* no page is begun while there are as many */
     int64_t backoff_min;
     int64_t backoff_max;
     int batch_events;         /* events of one Kafka transaction */
@@ -47,7 +58,9 @@ struct lane_settings {
     X(LANE_VERIFYING, "verifying")             /* compares it with the database */                           \
     X(LANE_CATCHING_UP, "catching_up")         /* acknowledges what a predecessor published */               \
     X(LANE_CHECKING_LEASE, "checking_lease")                                                                 \
-    X(LANE_MARKING_START, "marking_start")     /* first marker of a new lane */                              \
+    X(LANE_MARKING_START, "marking_start")     /* first marker of a new lane, or after at least once */      \
+    X(LANE_RECORDING, "recording")             /* how it publishes from now on */                            \
+    X(LANE_OPENING, "opening")                 /* opens the idempotent producer */                           \
     X(LANE_RUNNING, "running")                                                                               \
     X(LANE_CLOSING, "closing")                 /* gives the producer up, then waits or ends */               \
     X(LANE_RELEASING, "releasing")             /* gives the lease back */                                    \
@@ -92,14 +105,17 @@ enum lane_action_kind {
     LANE_DO_CHECK_LEASE,  /* renew it by a synchronous commit */
     LANE_DO_READ,         /* read the page after `position` (seq), at most `limit` events */
     LANE_DO_ACKNOWLEDGE,  /* move the database from `old` to `position`, count `published` */
+    LANE_DO_RECORD,       /* note `at_least_once` by a synchronous commit */
     LANE_DO_RELEASE,      /* give the lease back */
     LANE_DO_NOTE_HALT,    /* record `halt` and give the lease back */
     /* Kafka */
     LANE_DO_READ_MARKER,
     LANE_DO_OPEN_PRODUCER,
-    LANE_DO_PUBLISH,      /* begin, produce page `page` (0: none), marker at `position` */
+    LANE_DO_OPEN_PIPELINE, /* close the producer if there is one, open an idempotent one */
+    LANE_DO_PUBLISH,      /* begin, produce page `page` (0: none), marker at `position`; in a pipeline:
+                           * produce the page */
     LANE_DO_COMMIT,       /* a finite slice of it */
-    LANE_DO_CLOSE_PRODUCER,
+    LANE_DO_CLOSE_PRODUCER, /* `drain`: wait for what is in flight, else purge it */
     /* keeper: a connection of its own, so that a long read delays no renewal */
     LANE_DO_RENEW,
     /* nothing to report about */
@@ -116,10 +132,12 @@ struct lane_action {
     int limit;
     uint64_t page;
     bool force; /* WANT_TICK: even without news */
+    bool drain;
+    bool at_least_once;
     enum lane_halt halt;
 };
 
-#define LANE_ACTIONS_MAX 8
+#define LANE_ACTIONS_MAX 16
 
 struct lane_actions {
     size_t count;
@@ -131,23 +149,27 @@ enum lane_event_kind {
     LANE_EVENT_STOP,          /* finish what is open, give the lease back */
     LANE_EVENT_TIMER,
     LANE_EVENT_TICK,          /* tick: a new one, durably committed */
-    LANE_EVENT_ACQUIRED,      /* epoch, lease_until, position, started, system_matches, published, endpoints */
+    LANE_EVENT_ACQUIRED,      /* epoch, lease_until, position, started, at_least_once, system_matches, published,
+                               * endpoints */
     LANE_EVENT_NOT_ACQUIRED,  /* retry_after */
     LANE_EVENT_VERIFIED,      /* found: the ticks are there */
     LANE_EVENT_LEASE_CHECKED, /* found: still ours; lease_until */
-    LANE_EVENT_PAGE,          /* page, count, position.seq of the last, found: the batch ends here */
+    LANE_EVENT_PAGE,          /* page, count, bytes, position.seq of the last, found: the batch ends here */
     LANE_EVENT_ACKNOWLEDGED,  /* found: accepted; endpoints */
+    LANE_EVENT_RECORDED,      /* found: accepted */
     LANE_EVENT_RELEASED,
     LANE_EVENT_MARKER,        /* found, position, published, foreign */
     LANE_EVENT_PRODUCER_OPEN,
     LANE_EVENT_PUBLISHED,
     LANE_EVENT_COMMITTED,     /* tainted */
     LANE_EVENT_COMMIT_AGAIN,
-    LANE_EVENT_PRODUCER_CLOSED,
+    LANE_EVENT_PRODUCER_CLOSED, /* page: the last one that was confirmed while it closed, or 0 */
     LANE_EVENT_RENEWED,       /* found: still ours; lease_until */
     LANE_EVENT_RENEW_FAILED,  /* could not ask; the lease runs on */
     LANE_EVENT_DB_FAILED,     /* a database action failed; the connection is given up */
-    LANE_EVENT_KAFKA_FAILED   /* a Kafka action failed; refused: an operator is needed */
+    LANE_EVENT_KAFKA_FAILED,  /* a Kafka action failed; refused: an operator is needed */
+    LANE_EVENT_CONFIRMED,     /* unasked: all pages up to `page` are on the brokers */
+    LANE_EVENT_DELIVERY_FAILED /* unasked: records in flight are lost; refused */
 };
 
 struct lane_event {
@@ -155,6 +177,7 @@ struct lane_event {
     int64_t now; /* always */
     bool found;
     bool started;
+    bool at_least_once;
     bool foreign;
     bool tainted;
     bool refused;
@@ -167,6 +190,7 @@ struct lane_event {
     struct tick_id tick;
     uint64_t page;
     int count;
+    int64_t bytes;
     int endpoints;
 };
 

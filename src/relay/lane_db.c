@@ -92,6 +92,7 @@ static int do_acquire(struct lane_db *db, mono_us deadline, struct relay_message
     event->lease_until = grant.until;
     event->position = grant.position;
     event->started = grant.started;
+    event->at_least_once = grant.at_least_once;
     event->published = grant.published;
     event->system_matches = grant.system_matches;
     event->endpoints = grant.endpoints;
@@ -122,6 +123,7 @@ static int do_read(struct lane_db *db, const struct lane_action *action, mono_us
 
         page_get(page, event->count - 1, &last);
         event->position.seq = last.seq;
+        event->bytes = (int64_t)page_payload_bytes(page);
     }
     answer->page = page;
     return OUTBOX_OK;
@@ -157,6 +159,14 @@ static int do_check_lease(struct lane_db *db, const struct lane_action *action, 
                        &answer->event.lease_until, reterr);
 }
 
+static int do_record(struct lane_db *db, const struct lane_action *action, mono_us deadline,
+                     struct relay_message *answer, outbox_error **reterr)
+{
+    answer->event.kind = LANE_EVENT_RECORDED;
+    return lease_record_publish(db->pg, db->map, db->lane, action->epoch, action->at_least_once, deadline,
+                                &answer->event.found, reterr);
+}
+
 static int do_note_halt(struct lane_db *db, const struct lane_action *action, mono_us deadline,
                         struct relay_message *answer, outbox_error **reterr)
 {
@@ -188,6 +198,8 @@ static int dispatch(struct lane_db *db, const struct lane_action *action, struct
         return do_read(db, action, deadline, answer, reterr);
     case LANE_DO_ACKNOWLEDGE:
         return do_acknowledge(db, action, deadline, answer, reterr);
+    case LANE_DO_RECORD:
+        return do_record(db, action, deadline, answer, reterr);
     case LANE_DO_NOTE_HALT:
         return do_note_halt(db, action, deadline, answer, reterr);
     default:

@@ -3,12 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/uuid.h"
 #include "relay/records.h"
 #include "runtime/log.h"
 #include "runtime/metrics.h"
 #include "runtime/repeat.h"
+#include "runtime/wakeup.h"
+#include "sink/pipeline.h"
 #include "sink/producer.h"
 #include "sink/progress.h"
 
@@ -26,6 +29,9 @@ struct lane_kafka {
     struct progress *progress;
     bool progress_ensured;
     struct producer *producer;
+    struct pipeline *pipeline; /* then there is no producer */
+    bool failure_told;
+    int wake_fd;
     struct records *records;
     struct repeat repeat;
     /* the open transaction */
@@ -35,6 +41,11 @@ struct lane_kafka {
     mono_us committing_at; /* 0: not yet */
 };
 
+mono_us lane_message_timeout(const struct relay_config *config)
+{
+    return config->lease / 3;
+}
+
 struct lane_kafka *lane_kafka_new(struct settings *settings, const struct kafka *kafka, int map, int lane)
 {
     struct lane_kafka *made = calloc(1, sizeof(*made));
@@ -43,8 +54,9 @@ struct lane_kafka *lane_kafka_new(struct settings *settings, const struct kafka 
         return NULL;
     *made = (struct lane_kafka){.settings = SETTINGS_VIEW_INIT(settings), .kafka = kafka, .map = map, .lane = lane};
     made->records = records_new();
-    if (!made->records) {
-        free(made);
+    made->wake_fd = wakeup_open();
+    if (!made->records || made->wake_fd < 0) {
+        lane_kafka_free(made);
         return NULL;
     }
     return made;
@@ -55,7 +67,28 @@ void lane_kafka_free(struct lane_kafka *lane)
     if (!lane)
         return;
     records_free(lane->records);
+    if (lane->wake_fd >= 0)
+        close(lane->wake_fd);
     free(lane);
+}
+
+int lane_kafka_wake_fd(const struct lane_kafka *lane)
+{
+    return lane->wake_fd;
+}
+
+/* False if librdkafka still holds pages. */
+static bool close_producers(struct lane_kafka *lane)
+{
+    mono_us deadline = clock_now() + CLOSE_TIMEOUT;
+    bool released = producer_close(lane->producer, deadline);
+
+    released = pipeline_close(lane->pipeline, deadline) && released;
+    if (!released)
+        log_error("producer_stuck", LOG_NUMBER("lane", lane->lane));
+    lane->producer = NULL;
+    lane->pipeline = NULL;
+    return released;
 }
 
 void lane_kafka_end(void *context)
@@ -63,11 +96,9 @@ void lane_kafka_end(void *context)
     struct lane_kafka *lane = context;
 
     /* The lane has closed it, or the process is about to exit: pages are not freed then. */
-    if (!producer_close(lane->producer, clock_now() + CLOSE_TIMEOUT))
-        log_error("producer_stuck", LOG_NUMBER("lane", lane->lane));
+    close_producers(lane);
     progress_close(lane->progress);
     settings_close(&lane->settings);
-    lane->producer = NULL;
     lane->progress = NULL;
 }
 
@@ -121,6 +152,34 @@ static enum sink_result do_open(struct lane_kafka *lane, const struct lane_job *
     result = producer_init(lane->producer, deadline, reterr);
     event->kind = LANE_EVENT_PRODUCER_OPEN;
     return result;
+}
+
+static enum sink_result do_open_pipeline(struct lane_kafka *lane, struct lane_event *event, outbox_error **reterr)
+{
+    mono_us deadline = clock_now() + lane->config->transaction_timeout;
+
+    close_producers(lane);
+    lane->failure_told = false;
+    lane->pipeline = pipeline_new(lane->kafka, lane_message_timeout(lane->config), lane->wake_fd, reterr);
+    if (!lane->pipeline)
+        return SINK_FAILED;
+    event->kind = LANE_EVENT_PRODUCER_OPEN;
+    return pipeline_connect(lane->pipeline, deadline, reterr);
+}
+
+static enum sink_result do_pipe(struct lane_kafka *lane, const struct lane_job *job, struct lane_event *event,
+                                outbox_error **reterr)
+{
+    mono_us deadline = clock_now() + lane_message_timeout(lane->config);
+    const struct sink_record *list = NULL;
+    const char *const *topics = NULL;
+    size_t topic_count = 0;
+    size_t count = 0;
+
+    if (records_make(lane->records, job->page, &list, &count, &topics, &topic_count, reterr) < 0)
+        return SINK_FAILED;
+    event->kind = LANE_EVENT_PUBLISHED;
+    return pipeline_publish(lane->pipeline, job->action.page, list, count, deadline, reterr);
 }
 
 static enum sink_result do_publish(struct lane_kafka *lane, const struct lane_job *job, struct lane_event *event,
@@ -202,14 +261,17 @@ static enum sink_result do_commit(struct lane_kafka *lane, struct lane_event *ev
     return result;
 }
 
-static enum sink_result do_close(struct lane_kafka *lane, struct relay_message *answer)
+static enum sink_result do_close(struct lane_kafka *lane, const struct lane_job *job, struct relay_message *answer)
 {
+    outbox_error *ignored = NULL; /* it is closed whatever happened */
+
     answer->event.kind = LANE_EVENT_PRODUCER_CLOSED;
-    if (!producer_close(lane->producer, clock_now() + CLOSE_TIMEOUT)) {
-        log_error("producer_stuck", LOG_NUMBER("lane", lane->lane));
-        answer->keep_pages = true;
-    }
-    lane->producer = NULL;
+    if (lane->pipeline && job->action.drain)
+        pipeline_drain(lane->pipeline, clock_now() + lane_message_timeout(lane->config));
+    if (lane->pipeline)
+        pipeline_serve(lane->pipeline, &answer->event.page, &ignored);
+    outbox_error_free(ignored);
+    answer->keep_pages = !close_producers(lane);
     return SINK_OK;
 }
 
@@ -221,13 +283,29 @@ static enum sink_result dispatch(struct lane_kafka *lane, const struct lane_job 
         return do_read_marker(lane, job, &answer->event, reterr);
     case LANE_DO_OPEN_PRODUCER:
         return do_open(lane, job, &answer->event, reterr);
+    case LANE_DO_OPEN_PIPELINE:
+        return do_open_pipeline(lane, &answer->event, reterr);
     case LANE_DO_PUBLISH:
+        if (lane->pipeline)
+            return do_pipe(lane, job, &answer->event, reterr);
         return do_publish(lane, job, &answer->event, reterr);
     case LANE_DO_COMMIT:
         return do_commit(lane, &answer->event, reterr);
     default:
-        return do_close(lane, answer);
+        return do_close(lane, job, answer);
     }
+}
+
+static bool log_failure(struct lane_kafka *lane, enum sink_result result, const outbox_error *err)
+{
+    bool refused = result == SINK_TOPIC_MISSING || result == SINK_REFUSED;
+    const char *why = err ? outbox_error_message(err) : "unknown";
+    bool again = repeat_seen(&lane->repeat, why, clock_now());
+
+    metric_add(METRIC_KAFKA_FAILURES + (int)result, 1);
+    log_write(again ? LOG_LEVEL_DEBUG : refused ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "kafka_failed",
+              LOG_NUMBER("lane", lane->lane), LOG_TEXT("result", sink_result_name(result)), LOG_TEXT("error", why));
+    return refused;
 }
 
 void lane_kafka_run(void *context, const struct lane_job *job, struct relay_message *answer)
@@ -239,16 +317,43 @@ void lane_kafka_run(void *context, const struct lane_job *job, struct relay_mess
     lane->config = settings_read(&lane->settings);
     result = dispatch(lane, job, answer, &err);
     if (result != SINK_OK) {
-        bool refused = result == SINK_TOPIC_MISSING || result == SINK_REFUSED;
-        const char *why = err ? outbox_error_message(err) : "unknown";
-        bool again = repeat_seen(&lane->repeat, why, clock_now());
+        answer->event = (struct lane_event){.kind = LANE_EVENT_KAFKA_FAILED,
+                                            .refused = log_failure(lane, result, err)};
+        lane->failure_told = true;
+    }
+    outbox_error_free(err);
+}
 
-        metric_add(METRIC_KAFKA_FAILURES + (int)result, 1);
-        log_write(again ? LOG_LEVEL_DEBUG : refused ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "kafka_failed",
-                  LOG_NUMBER("lane", lane->lane),
-                  LOG_TEXT("result", sink_result_name(result)),
-                  LOG_TEXT("error", why));
-        answer->event = (struct lane_event){.kind = LANE_EVENT_KAFKA_FAILED, .refused = refused};
+static void put(struct mailbox *answers, struct lane_event event)
+{
+    struct relay_message *message = calloc(1, sizeof(*message));
+
+    if (!message) {
+        log_error("out_of_memory", LOG_TEXT("thread", "lane-kafka"));
+        abort(); /* what is confirmed and not told would be published again */
+    }
+    message->kind = RELAY_LANE_EVENT;
+    message->event = event;
+    message->event.now = clock_now();
+    mailbox_put(answers, &message->head);
+}
+
+void lane_kafka_serve(void *context, struct mailbox *answers)
+{
+    struct lane_kafka *lane = context;
+    outbox_error *err = NULL;
+    enum sink_result result;
+    uint64_t page = 0;
+
+    if (!lane->pipeline)
+        return;
+    result = pipeline_serve(lane->pipeline, &page, &err);
+    if (page != 0)
+        put(answers, (struct lane_event){.kind = LANE_EVENT_CONFIRMED, .page = page});
+    if (result != SINK_OK && !lane->failure_told) {
+        lane->failure_told = true;
+        put(answers, (struct lane_event){.kind = LANE_EVENT_DELIVERY_FAILED,
+                                         .refused = log_failure(lane, result, err)});
     }
     outbox_error_free(err);
 }

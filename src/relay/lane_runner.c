@@ -1,7 +1,9 @@
 #include "relay/lane_runner.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "core/flight.h"
 #include "relay/executor.h"
 #include "relay/lane_db.h"
 #include "relay/lane_kafka.h"
@@ -9,8 +11,8 @@
 #include "runtime/log.h"
 #include "runtime/metrics.h"
 
-/* One being committed, one read ahead, one on its way. */
-#define PAGES_MAX 4
+/* Those in flight, one read ahead, one on its way. */
+#define PAGES_MAX (FLIGHT_PAGES + 2)
 
 struct held_page {
     uint64_t id;
@@ -47,6 +49,32 @@ static void lane_settings_from(const struct relay_config *config, struct lane_se
         .batch_events = config->batch_events,
         .seed = random_u64(),
     };
+    if (strcmp(config->publish, "at_least_once") != 0)
+        return;
+    /* What is begun must have ended, one way or the other, when the lease does. */
+    ret->at_least_once = true;
+    ret->delivery_timeout = config->lease * 2 / 5;
+    ret->lease_margin = config->lease * 13 / 30;
+    ret->flight_pages = FLIGHT_PAGES;
+    ret->flight_bytes = 2 * config->batch_bytes;
+}
+
+static bool start_executors(struct lane_runner *runner)
+{
+    struct mailbox *answers = runner->settings.answers;
+    const struct executor_settings db = {
+        .name = "lane-db", .run = lane_db_run, .end = lane_db_end, .context = runner->db_context};
+    const struct executor_settings kafka = {.name = "lane-kafka", .run = lane_kafka_run,
+                                            .serve = lane_kafka_serve, .end = lane_kafka_end,
+                                            .context = runner->kafka_context,
+                                            .wake_fd = lane_kafka_wake_fd(runner->kafka_context)};
+    const struct executor_settings keeper = {
+        .name = "lane-keeper", .run = lane_keeper_run, .end = lane_keeper_end, .context = runner->keeper_context};
+
+    runner->db = executor_start(&db, answers);
+    runner->kafka = executor_start(&kafka, answers);
+    runner->keeper = executor_start(&keeper, answers);
+    return runner->db && runner->kafka && runner->keeper;
 }
 
 struct lane_runner *lane_runner_start(const struct lane_runner_settings *settings)
@@ -64,12 +92,7 @@ struct lane_runner *lane_runner_start(const struct lane_runner_settings *setting
     runner->keeper_context = lane_keeper_new(settings->settings, settings->map, settings->lane);
     if (!runner->lane || !runner->db_context || !runner->kafka_context || !runner->keeper_context)
         goto fail;
-    runner->db = executor_start("lane-db", lane_db_run, lane_db_end, runner->db_context, settings->answers);
-    runner->kafka = executor_start("lane-kafka", lane_kafka_run, lane_kafka_end, runner->kafka_context,
-                                   settings->answers);
-    runner->keeper = executor_start("lane-keeper", lane_keeper_run, lane_keeper_end, runner->keeper_context,
-                                    settings->answers);
-    if (!runner->db || !runner->kafka || !runner->keeper)
+    if (!start_executors(runner))
         goto fail;
     return runner;
 
@@ -110,6 +133,7 @@ static struct executor *executor_of(const struct lane_runner *runner, enum lane_
     switch (kind) {
     case LANE_DO_READ_MARKER:
     case LANE_DO_OPEN_PRODUCER:
+    case LANE_DO_OPEN_PIPELINE:
     case LANE_DO_PUBLISH:
     case LANE_DO_COMMIT:
     case LANE_DO_CLOSE_PRODUCER:

@@ -333,7 +333,7 @@ enum relay_exit relay_run(struct config *loaded, const struct config_sources *so
     outbox_error *err = NULL;
 
     log_info("starting", LOG_TEXT("version", PACKAGE_VERSION), LOG_TEXT("name", config->name),
-             LOG_TEXT("wake", config->wake));
+             LOG_TEXT("wake", config->wake), LOG_TEXT("publish", config->publish));
 #ifdef OUTBOX_FAULT_POINTS
     log_warning("fault_points", LOG_TEXT("note", "this build can be told to kill itself; never use it in production"));
 #endif

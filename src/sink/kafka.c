@@ -42,6 +42,11 @@ static const struct kafka_property producer_defaults[] = {
     {"message.max.bytes", "1048588"},
 };
 
+/* Over those.  Nobody waits for a page to be full: the next one follows without waiting. */
+static const struct kafka_property pipeline_defaults[] = {
+    {"linger.ms", "0"},
+};
+
 static const struct kafka_property consumer_defaults[] = {
     /* The end of a partition is told by an answer to a fetch: so do not let it wait. */
     {"fetch.wait.max.ms", "2"},
@@ -58,6 +63,12 @@ static const struct kafka_property producer_required[] = {
     {"enable.idempotence", "true"},
     {"partitioner", "murmur2_random"}, /* as the Java client */
     {"delivery.report.only.error", "false"},
+};
+
+/* A record that is lost must not be overtaken by those behind it. */
+static const struct kafka_property pipeline_required[] = {
+    {"enable.gapless.guarantee", "true"},
+    {"acks", "all"},
 };
 
 static const struct kafka_property consumer_required[] = {
@@ -281,17 +292,46 @@ static rd_kafka_conf_t *new_conf(struct kafka_client *client)
     return conf;
 }
 
-struct rd_kafka_conf_s *kafka_producer_conf(const struct kafka *kafka, struct kafka_client *client,
-                                            const char *transactional_id, outbox_error **reterr)
+/* What every producer has; more: defaults of its kind. */
+static rd_kafka_conf_t *producer_conf(const struct kafka *kafka, struct kafka_client *client,
+                                      const struct kafka_property *more, size_t more_count, outbox_error **reterr)
 {
     rd_kafka_conf_t *conf = new_conf(client);
 
     if (set_all(kafka, conf, common_defaults, COUNT(common_defaults), reterr) < 0 ||
         set_all(kafka, conf, producer_defaults, COUNT(producer_defaults), reterr) < 0 ||
+        set_all(kafka, conf, more, more_count, reterr) < 0 ||
         set_all(kafka, conf, kafka->properties, kafka->property_count, reterr) < 0 ||
         set_all(kafka, conf, common_required, COUNT(common_required), reterr) < 0 ||
-        set_all(kafka, conf, producer_required, COUNT(producer_required), reterr) < 0 ||
-        (transactional_id && set_transactional(kafka, conf, transactional_id, reterr) < 0)) {
+        set_all(kafka, conf, producer_required, COUNT(producer_required), reterr) < 0) {
+        rd_kafka_conf_destroy(conf);
+        return NULL;
+    }
+    return conf;
+}
+
+struct rd_kafka_conf_s *kafka_producer_conf(const struct kafka *kafka, struct kafka_client *client,
+                                            const char *transactional_id, outbox_error **reterr)
+{
+    rd_kafka_conf_t *conf = producer_conf(kafka, client, NULL, 0, reterr);
+
+    if (conf && transactional_id && set_transactional(kafka, conf, transactional_id, reterr) < 0) {
+        rd_kafka_conf_destroy(conf);
+        return NULL;
+    }
+    return conf;
+}
+
+struct rd_kafka_conf_s *kafka_pipeline_conf(const struct kafka *kafka, struct kafka_client *client,
+                                            mono_us message_timeout, outbox_error **reterr)
+{
+    rd_kafka_conf_t *conf = producer_conf(kafka, client, pipeline_defaults, COUNT(pipeline_defaults), reterr);
+    char timeout[32];
+    const struct kafka_property lifetime = {"message.timeout.ms", timeout};
+
+    snprintf(timeout, sizeof(timeout), "%" PRId64, message_timeout / 1000);
+    if (conf && (set_all(kafka, conf, pipeline_required, COUNT(pipeline_required), reterr) < 0 ||
+                 set_property(kafka, conf, &lifetime, reterr) < 0)) {
         rd_kafka_conf_destroy(conf);
         return NULL;
     }
@@ -430,12 +470,16 @@ static bool copy_settings(struct kafka *kafka, const struct kafka_settings *sett
     return true;
 }
 
-/* Every property is tried on both kinds of client, so that a mistake shows at the start. */
+/* Every property is tried on all kinds of clients, so that a mistake shows at the start. */
 static int try_configurations(const struct kafka *kafka, outbox_error **reterr)
 {
     struct kafka_client client = {.kafka = kafka};
     rd_kafka_conf_t *conf = kafka_producer_conf(kafka, &client, "check", reterr);
 
+    if (!conf)
+        return OUTBOX_EINVAL;
+    rd_kafka_conf_destroy(conf);
+    conf = kafka_pipeline_conf(kafka, &client, SECONDS(1), reterr);
     if (!conf)
         return OUTBOX_EINVAL;
     rd_kafka_conf_destroy(conf);

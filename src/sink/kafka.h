@@ -94,6 +94,10 @@ struct kafka_client {
  * or an administrative client.  The caller passes it to rd_kafka_new() or destroys it. */
 struct rd_kafka_conf_s *kafka_producer_conf(const struct kafka *kafka, struct kafka_client *client,
                                             const char *transactional_id, outbox_error **reterr);
+/* For a producer that is idempotent without transactions.  What is not delivered after
+ * message_timeout fails, and then nothing after it is sent. */
+struct rd_kafka_conf_s *kafka_pipeline_conf(const struct kafka *kafka, struct kafka_client *client,
+                                            mono_us message_timeout, outbox_error **reterr);
 struct rd_kafka_conf_s *kafka_consumer_conf(const struct kafka *kafka, struct kafka_client *client,
                                             outbox_error **reterr);
 /* The value of a setting; "" if there is none. */

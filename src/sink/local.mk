@@ -5,8 +5,10 @@ libsink_la_SOURCES = \
     %D%/inspect.c %D%/inspect.h \
     %D%/kafka.c %D%/kafka.h \
     %D%/marker.c %D%/marker.h \
+    %D%/pipeline.c %D%/pipeline.h \
     %D%/producer.c %D%/producer.h \
     %D%/progress.c %D%/progress.h \
+    %D%/record.c %D%/record.h \
     %D%/security.c %D%/security.h \
     %D%/taint.c %D%/taint.h \
     %D%/topics.c %D%/topics.h \

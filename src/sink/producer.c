@@ -8,12 +8,11 @@
 #include "runtime/log.h"
 #include "sink/client.h"
 #include "sink/errors.h"
+#include "sink/record.h"
 #include "sink/taint.h"
 
 /* Delivery reports are served after this many records, so that they do not pile up. */
 #define SERVE_EVERY 512
-/* What a record costs on the wire beside its parts, at most. */
-#define RECORD_OVERHEAD 70
 
 enum producer_state {
     PRODUCER_NEW,  /* not initialised */
@@ -26,11 +25,9 @@ enum producer_state {
 struct producer {
     struct kafka_client client; /* first: librdkafka's opaque */
     rd_kafka_t *handle;
-    struct topics *topics;
+    struct record_checks checks;
     struct taint taint;
     enum producer_state state;
-    ptrdiff_t refused;
-    size_t message_max;
     int64_t commits;
 
     /* Of this transaction; delivery reports come on the calling thread. */
@@ -103,16 +100,6 @@ static rd_kafka_resp_err_t on_new(rd_kafka_t *handle, const rd_kafka_conf_t *con
 
 /* ---- life ---- */
 
-static size_t read_message_max(const rd_kafka_conf_t *conf)
-{
-    char text[32];
-    size_t size = sizeof(text);
-
-    return rd_kafka_conf_get(conf, "message.max.bytes", text, &size) == RD_KAFKA_CONF_OK
-               ? strtoul(text, NULL, 10)
-               : 0;
-}
-
 static int open_handle(struct producer *producer, const char *transactional_id, outbox_error **reterr)
 {
     rd_kafka_conf_t *conf =
@@ -121,7 +108,7 @@ static int open_handle(struct producer *producer, const char *transactional_id, 
 
     if (!conf)
         return OUTBOX_EINVAL;
-    producer->message_max = read_message_max(conf);
+    producer->checks.message_max = record_message_max(conf);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_conf_interceptor_add_on_new(conf, "taint", on_new, &producer->taint);
     producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
@@ -148,14 +135,14 @@ struct producer *producer_new(const struct kafka *kafka, const char *transaction
         return NULL;
     }
     producer->client.kafka = kafka_reference(kafka);
-    producer->refused = -1;
+    producer->checks.refused = -1;
     taint_begin(&producer->taint);
     if (open_handle(producer, transactional_id, reterr) < 0) {
         release(producer);
         return NULL;
     }
-    producer->topics = topics_attach(&producer->client, producer->handle);
-    if (!producer->topics) {
+    producer->checks.topics = topics_attach(&producer->client, producer->handle);
+    if (!producer->checks.topics) {
         outbox__fail_memory(reterr);
         producer_close(producer, clock_now() + SECONDS(5));
         return NULL;
@@ -213,7 +200,7 @@ bool producer_close(struct producer *producer, mono_us deadline)
         return true;
     abandon_transaction(producer, deadline);
     released = rd_kafka_outq_len(producer->handle) == 0;
-    topics_close(producer->topics);
+    topics_close(producer->checks.topics);
     if (client_destroy(producer->handle, release, producer, deadline))
         return true;
     log_warning("kafka_close_slow", LOG_TEXT("detail", "goes on in the background"));
@@ -222,12 +209,12 @@ bool producer_close(struct producer *producer, mono_us deadline)
 
 struct topics *producer_topics(struct producer *producer)
 {
-    return producer->topics;
+    return producer->checks.topics;
 }
 
 ptrdiff_t producer_refused(const struct producer *producer)
 {
-    return producer->refused;
+    return producer->checks.refused;
 }
 
 /* Before the first transaction there is none that a late request could end. */
@@ -347,128 +334,38 @@ enum sink_result producer_init(struct producer *producer, mono_us deadline, outb
 
 /* ---- checks before anything is begun ---- */
 
-static size_t record_size(const struct sink_record *record)
-{
-    size_t size = record->key_size + record->payload_size + RECORD_OVERHEAD;
-
-    for (size_t i = 0; i < record->header_count; i++)
-        size += strlen(record->headers[i].name) + record->headers[i].size + 10;
-    return size;
-}
-
-static enum sink_result refuse(struct producer *producer, size_t index)
-{
-    producer->refused = (ptrdiff_t)index;
-    return SINK_REFUSED;
-}
-
-/* A partition beyond the known ones may be new: then the cluster is asked. */
-static enum sink_result check_partition(struct producer *producer, const struct sink_record *record,
-                                        size_t index, mono_us deadline, outbox_error **reterr)
-{
-    int partitions = topics_partitions(producer->topics, record->topic);
-    enum sink_result result;
-
-    if (record->partition < partitions && record->partition >= -1)
-        return SINK_OK;
-    result = topics_query(producer->topics, record->topic, deadline, &partitions, reterr);
-    if (result != SINK_OK)
-        return result;
-    if (record->partition >= -1 && record->partition < partitions)
-        return SINK_OK;
-    outbox__fail(reterr, OUTBOX_ESERVER, "partition",
-                 "partition %d of topic \"%s\" does not exist, it has %d; add partitions to it, or emit for "
-                 "one that exists",
-                 record->partition, record->topic, partitions);
-    return refuse(producer, index);
-}
-
-static enum sink_result check_size(struct producer *producer, const struct sink_record *record, size_t index,
-                                   outbox_error **reterr)
-{
-    size_t size = record_size(record);
-
-    if (size <= producer->message_max)
-        return SINK_OK;
-    outbox__fail(
-        reterr, OUTBOX_ELIMIT, "payload",
-        "a record for topic \"%s\" has %zu bytes, over kafka.message.max.bytes = %zu; raise that and "
-        "the topic's max.message.bytes",
-        record->topic, size, producer->message_max);
-    return refuse(producer, index);
-}
-
-static enum sink_result check_records(struct producer *producer, const struct sink_record *records,
-                                      size_t count, mono_us deadline, outbox_error **reterr)
-{
-    enum sink_result result = SINK_OK;
-
-    for (size_t i = 0; i < count && result == SINK_OK; i++) {
-        result = topics_ensure(producer->topics, &records[i].topic, 1, deadline, reterr);
-        if (result == SINK_TOPIC_MISSING || result == SINK_REFUSED)
-            producer->refused = (ptrdiff_t)i;
-        if (result == SINK_OK)
-            result = check_partition(producer, &records[i], i, deadline, reterr);
-        if (result == SINK_OK)
-            result = check_size(producer, &records[i], i, reterr);
-    }
-    return result;
-}
-
 static enum sink_result check_marker(struct producer *producer, const struct marker *marker, mono_us deadline,
                                      outbox_error **reterr)
 {
     const char *topic = kafka_progress_topic(producer->client.kafka);
     const struct sink_record record = {.topic = topic, .partition = marker->lane};
-    int partitions = topics_partitions(producer->topics, topic);
+    int partitions = topics_partitions(producer->checks.topics, topic);
     enum sink_result result = SINK_OK;
 
     if (partitions == 0)
-        result = topics_query(producer->topics, topic, deadline, &partitions, reterr);
+        result = topics_query(producer->checks.topics, topic, deadline, &partitions, reterr);
     if (result == SINK_OK && partitions == 0) {
         outbox__fail(reterr, OUTBOX_ESERVER, "topic", "the progress topic \"%s\" does not exist", topic);
         return SINK_TOPIC_MISSING;
     }
     if (result == SINK_OK)
-        result = check_partition(producer, &record, 0, deadline, reterr);
-    producer->refused = -1; /* none of the records */
+        result = record_check_partition(&producer->checks, &record, 0, deadline, reterr);
+    producer->checks.refused = -1; /* none of the records */
     return result;
 }
 
 /* ---- producing ---- */
 
-static rd_kafka_headers_t *make_headers(const struct sink_record *record)
-{
-    rd_kafka_headers_t *headers;
-
-    if (record->header_count == 0)
-        return NULL;
-    headers = rd_kafka_headers_new(record->header_count);
-    for (size_t i = 0; i < record->header_count; i++) {
-        const struct sink_header *header = &record->headers[i];
-
-        rd_kafka_header_add(headers, header->name, -1, header->value,
-                            header->value ? (ssize_t)header->size : 0);
-    }
-    return headers;
-}
-
 /* Hands a record over, waiting for room in the queue.  The payload stays where it is. */
 static rd_kafka_resp_err_t produce(struct producer *producer, rd_kafka_topic_t *topic,
                                    const struct sink_record *record, mono_us deadline)
 {
-    rd_kafka_headers_t *headers = make_headers(record);
     rd_kafka_resp_err_t code;
 
     for (;;) {
         int left;
 
-        code = rd_kafka_producev(producer->handle, RD_KAFKA_V_RKT(topic),
-                                 RD_KAFKA_V_PARTITION(record->partition),
-                                 RD_KAFKA_V_KEY((void *)(uintptr_t)record->key, record->key_size),
-                                 RD_KAFKA_V_VALUE((void *)(uintptr_t)record->payload, record->payload_size),
-                                 RD_KAFKA_V_TIMESTAMP(record->timestamp_ms), RD_KAFKA_V_MSGFLAGS(0),
-                                 RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+        code = record_produce(producer->handle, topic, record, NULL);
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
             break;
         left = clock_until_ms(deadline);
@@ -476,8 +373,6 @@ static rd_kafka_resp_err_t produce(struct producer *producer, rd_kafka_topic_t *
             break;
         rd_kafka_poll(producer->handle, left < 100 ? left : 100);
     }
-    if (code && headers)
-        rd_kafka_headers_destroy(headers);
     if (!code)
         producer->produced++;
     return code;
@@ -511,7 +406,7 @@ static enum sink_result fail_produce(struct producer *producer, const struct sin
         return fail_delivery(producer, reterr);
     producer->state = PRODUCER_BROKEN;
     if (result == SINK_REFUSED || result == SINK_TOPIC_MISSING)
-        producer->refused = (ptrdiff_t)index;
+        producer->checks.refused = (ptrdiff_t)index;
     else if (result != SINK_FENCED)
         result = SINK_FAILED;
     if (is_fenced(producer))
@@ -526,7 +421,7 @@ static enum sink_result produce_all(struct producer *producer, const struct sink
                                     size_t count, mono_us deadline, outbox_error **reterr)
 {
     for (size_t i = 0; i < count; i++) {
-        rd_kafka_topic_t *topic = topics_handle(producer->topics, records[i].topic);
+        rd_kafka_topic_t *topic = topics_handle(producer->checks.topics, records[i].topic);
         rd_kafka_resp_err_t code = produce(producer, topic, &records[i], deadline);
 
         if (code)
@@ -549,14 +444,14 @@ static enum sink_result produce_marker(struct producer *producer, const struct m
         .payload = producer->marker_text,
         .payload_size = marker_encode(marker, producer->marker_text),
     };
-    rd_kafka_topic_t *topic = topics_handle(producer->topics, record.topic);
+    rd_kafka_topic_t *topic = topics_handle(producer->checks.topics, record.topic);
     rd_kafka_resp_err_t code = produce(producer, topic, &record, deadline);
     enum sink_result result;
 
     if (!code)
         return SINK_OK;
     result = fail_produce(producer, &record, 0, code, reterr);
-    producer->refused = -1;
+    producer->checks.refused = -1;
     return result;
 }
 
@@ -573,12 +468,12 @@ enum sink_result producer_publish(struct producer *producer, const struct sink_r
     rd_kafka_error_t *error;
     enum sink_result result;
 
-    producer->refused = -1;
+    producer->checks.refused = -1;
     if (!producer_clean(producer))
         return fail_state(producer, "a transaction", reterr);
     result = check_marker(producer, marker, deadline, reterr);
     if (result == SINK_OK)
-        result = check_records(producer, records, count, deadline, reterr);
+        result = records_check(&producer->checks, records, count, deadline, reterr);
     if (result != SINK_OK)
         return result;
 

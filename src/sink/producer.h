@@ -13,26 +13,9 @@
 
 #include "sink/kafka.h"
 #include "sink/marker.h"
+#include "sink/record.h"
 #include "sink/result.h"
 #include "sink/topics.h"
-
-struct sink_header {
-    const char *name;
-    const char *value; /* NULL: null */
-    size_t size;
-};
-
-struct sink_record {
-    const char *topic;
-    int partition;   /* -1: by the key, as the Java client does; without a key any */
-    const char *key; /* NULL: none */
-    size_t key_size;
-    const char *payload; /* NULL: a tombstone */
-    size_t payload_size;
-    int64_t timestamp_ms; /* since 1970; 0: now */
-    const struct sink_header *headers;
-    size_t header_count;
-};
 
 struct producer;
 

@@ -13,11 +13,13 @@ static const char sql_lane[] =
     "SELECT l.from_tick, l.from_nonce, l.to_tick, l.to_nonce, l.seq, l.done, l.started, l.published,"
     "       l.bucket_low, l.bucket_high, m.system_identifier, m.system_identifier = c.system_identifier,"
     "       m.incarnation,"
-    "       (SELECT count(*) FROM outbox.endpoint WHERE enabled AND removed_at IS NULL)"
+    "       (SELECT count(*) FROM outbox.endpoint WHERE enabled AND removed_at IS NULL),"
+    "       l.publish = 'at_least_once'"
     "  FROM outbox.lane AS l, outbox.meta AS m, pg_catalog.pg_control_system() AS c"
     " WHERE l.map = $1 AND l.lane = $2";
 
 static const char sql_renew[] = "SELECT outbox.lane_renew($1, $2, $3, $4::interval)";
+static const char sql_record_publish[] = "SELECT outbox.lane_record_publish($1, $2, $3, $4)";
 static const char sql_release[] = "SELECT outbox.lane_release($1, $2, $3)";
 static const char sql_note_halt[] = "SELECT outbox.lane_halt($1, $2, $3, $4, $5)";
 
@@ -60,6 +62,7 @@ static int read_lane(struct pg *pg, const struct lease_request *request, mono_us
     grant->system_identifier = pg_get_int(result, 0, 10);
     grant->system_matches = pg_get_bool(result, 0, 11);
     grant->endpoints = (int)pg_get_int(result, 0, 13);
+    grant->at_least_once = pg_get_bool(result, 0, 14);
 out:
     PQclear(result);
     return status;
@@ -96,20 +99,15 @@ int lease_acquire(struct pg *pg, const struct lease_request *request, mono_us de
     return status;
 }
 
-int lease_renew(struct pg *pg, const struct lease_request *request, int64_t epoch, mono_us deadline,
-                bool *ret_ours, mono_us *ret_until, outbox_error **reterr)
+/* A synchronous commit that returned with a warning may not have been waited for. */
+static int exec_synchronous(struct pg *pg, const char *sql, const struct pg_args *args, mono_us deadline,
+                            bool *ret_ours, outbox_error **reterr)
 {
-    struct pg_args args = PG_ARGS_INIT;
-    mono_us asked = clock_now();
     PGresult *result = NULL;
     int status;
 
-    pg_arg_int(&args, request->map);
-    pg_arg_int(&args, request->lane);
-    pg_arg_int(&args, epoch);
-    pg_arg_interval_us(&args, request->ttl);
     pg_take_warning(pg);
-    status = pg_exec(pg, sql_renew, &args, 0, deadline, &result, reterr);
+    status = pg_exec(pg, sql, args, 0, deadline, &result, reterr);
     if (status < 0)
         return status;
     if (pg_take_warning(pg)) {
@@ -118,10 +116,37 @@ int lease_renew(struct pg *pg, const struct lease_request *request, int64_t epoc
                             "PostgreSQL warned at a synchronous commit: it may not be replicated");
     }
     *ret_ours = pg_get_bool(result, 0, 0);
-    if (*ret_ours)
-        *ret_until = asked + request->ttl;
     PQclear(result);
     return OUTBOX_OK;
+}
+
+int lease_renew(struct pg *pg, const struct lease_request *request, int64_t epoch, mono_us deadline,
+                bool *ret_ours, mono_us *ret_until, outbox_error **reterr)
+{
+    struct pg_args args = PG_ARGS_INIT;
+    mono_us asked = clock_now();
+    int status;
+
+    pg_arg_int(&args, request->map);
+    pg_arg_int(&args, request->lane);
+    pg_arg_int(&args, epoch);
+    pg_arg_interval_us(&args, request->ttl);
+    status = exec_synchronous(pg, sql_renew, &args, deadline, ret_ours, reterr);
+    if (status == OUTBOX_OK && *ret_ours)
+        *ret_until = asked + request->ttl;
+    return status;
+}
+
+int lease_record_publish(struct pg *pg, int map, int lane, int64_t epoch, bool at_least_once, mono_us deadline,
+                         bool *ret_ours, outbox_error **reterr)
+{
+    struct pg_args args = PG_ARGS_INIT;
+
+    pg_arg_int(&args, map);
+    pg_arg_int(&args, lane);
+    pg_arg_int(&args, epoch);
+    pg_arg_text(&args, at_least_once ? "at_least_once" : "exactly_once");
+    return exec_synchronous(pg, sql_record_publish, &args, deadline, ret_ours, reterr);
 }
 
 int lease_release(struct pg *pg, int map, int lane, int64_t epoch, mono_us deadline, outbox_error **reterr)

@@ -25,6 +25,7 @@ struct lease_grant {
     /* the lane */
     struct position position;
     bool started;
+    bool at_least_once; /* how it was published last */
     int64_t published;
     int bucket_low;
     int bucket_high;
@@ -42,6 +43,10 @@ int lease_acquire(struct pg *pg, const struct lease_request *request, mono_us de
  * *ret_until is set only if *ret_ours. */
 int lease_renew(struct pg *pg, const struct lease_request *request, int64_t epoch, mono_us deadline,
                 bool *ret_ours, mono_us *ret_until, outbox_error **reterr);
+
+/* Records how the lane is published from now on, by a synchronous commit. */
+int lease_record_publish(struct pg *pg, int map, int lane, int64_t epoch, bool at_least_once, mono_us deadline,
+                         bool *ret_ours, outbox_error **reterr);
 
 int lease_release(struct pg *pg, int map, int lane, int64_t epoch, mono_us deadline, outbox_error **reterr);
 

@@ -11,7 +11,7 @@ SELECT p.oid, p.proname::text AS name, p.oid::regprocedure::text AS signature, l
 SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_to_like', 'bucket', 'partition_add',
     'partition_look', 'rotate', 'day_slot', 'tick_needed', 'tick', 'batch_rows', 'batch', 'check_headers',
     'max_payload_bytes', 'check_event', 'claim_ids', 'ring', 'admit', 'emit_event', 'emit_events', 'emit',
-    'lane_acquire', 'lane_renew', 'lane_release', 'lane_halt', 'lane_interval', 'lane_acknowledge',
+    'lane_acquire', 'lane_renew', 'lane_record_publish', 'lane_release', 'lane_halt', 'lane_interval', 'lane_acknowledge',
     'delivery_claim', 'delivery_finish', 'delivery_recover', 'endpoint_add', 'endpoint_remove',
     'audit_migration', 'endpoint_disable', 'endpoint_enable', 'endpoint_test', 'hmac_sha256', 'delivery_revive',
     'delivery_retry', 'delivery_retry_of', 'delivery_resolve', 'route_add', 'route_remove']);
@@ -29,7 +29,7 @@ SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE definer),
           ARRAY['admit', 'audit_migration', 'claim_ids', 'delivery_claim', 'delivery_finish', 'delivery_recover',
                 'delivery_resolve', 'delivery_retry', 'delivery_retry_of', 'delivery_revive', 'emit_event', 'emit_events',
                 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
-                'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_release',
+                'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_record_publish', 'lane_release',
                 'lane_renew', 'partition_add', 'partition_look', 'ring', 'rotate', 'route_add', 'route_remove',
                 'tick', 'tick_needed'],
           'and these are they');

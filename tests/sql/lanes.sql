@@ -1,7 +1,7 @@
 -- Leases and epochs, and the acknowledgement: who may move a lane, and which deliveries
 -- are inserted for exactly which events.
 BEGIN;
-SELECT plan(60);
+SELECT plan(65);
 
 -- Leases --------------------------------------------------------------------------------
 CREATE FUNCTION pg_temp.acquire(holder text, ttl interval) RETURNS text LANGUAGE sql AS $$
@@ -35,6 +35,11 @@ SELECT is(outbox.lane_halt(1, 0, 4, 'marker_foreign', 'x'), true, 'the present o
 SELECT is((SELECT (halted, halted_detail)::text FROM outbox.lane), '(marker_foreign,x)', 'and says why');
 SELECT is(pg_temp.acquire('c', '1 hour'), '5 c -', 'taken over');
 SELECT is((SELECT halted FROM outbox.lane), NULL, 'it is not halted any more');
+SELECT is((SELECT publish FROM outbox.lane), 'exactly_once', 'a lane is published exactly once at first');
+SELECT is(outbox.lane_record_publish(1, 0, 4, 'at_least_once'), false, 'a former epoch does not record how');
+SELECT is(outbox.lane_record_publish(1, 0, 5, 'at_least_once'), true, 'the present one does');
+SELECT is((SELECT publish FROM outbox.lane), 'at_least_once', 'and so it stands');
+SELECT throws_ok($$SELECT outbox.lane_record_publish(1, 0, 5, 'perhaps')$$, '23514', NULL, 'there are two ways');
 SELECT throws_ok($$SELECT outbox.lane_acquire(1, 7, 'a', '1 hour')$$, '22023', 'there is no lane 7 in map 1', 'a lane that is not there');
 SELECT is((SELECT current_setting('synchronous_commit')), 'on', 'the lease is committed synchronously');
 

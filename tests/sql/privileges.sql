@@ -73,8 +73,8 @@ SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_admin'),
           'an admin can emit, look into batches, and manage endpoints, deliveries and routes');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_relay'),
           ARRAY['admit', 'batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover', 'emit',
-                'emit_event', 'emit_events', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_release',
-                'lane_renew', 'lock_class', 'tick', 'tick_needed'], 'a relay can do the relay''s work');
+                'emit_event', 'emit_events', 'lane_acknowledge', 'lane_acquire', 'lane_halt',
+                'lane_record_publish', 'lane_release', 'lane_renew', 'lock_class', 'tick', 'tick_needed'], 'a relay can do the relay''s work');
 SELECT is_empty($$
     SELECT p.proname FROM pg_proc p, aclexplode(p.proacl) AS a
      WHERE p.pronamespace = 'outbox'::regnamespace AND a.grantee = 'outbox_maintenance'::regrole

@@ -98,6 +98,7 @@ static void defaults(void **state)
     assert_non_null(strstr(relay->name, pid));
     assert_string_equal(relay->dsn, "dbname=x");
     assert_string_equal(relay->wake, "listen");
+    assert_string_equal(relay->publish, "exactly_once");
     assert_int_equal(relay->poll_interval, MILLISECONDS(100));
     assert_int_equal(relay->fallback_poll, SECONDS(1));
     assert_int_equal(relay->lease, SECONDS(5));

@@ -1,4 +1,4 @@
-sink_tests = %D%/test_kafka %D%/test_marker %D%/test_producer %D%/test_taint
+sink_tests = %D%/test_kafka %D%/test_marker %D%/test_pipeline %D%/test_producer %D%/test_taint
 check_PROGRAMS += $(sink_tests)
 TESTS += $(sink_tests)
 sink_test_cflags = $(AM_CFLAGS) $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
@@ -9,6 +9,10 @@ tests_unit_sink_test_kafka_LDADD = $(sink_test_libs)
 tests_unit_sink_test_marker_CFLAGS = $(sink_test_cflags)
 tests_unit_sink_test_marker_LDADD = $(sink_test_libs)
 # the mock cluster
+tests_unit_sink_test_pipeline_SOURCES = %D%/test_pipeline.c %D%/mock_cluster.h
+tests_unit_sink_test_pipeline_CFLAGS = $(sink_test_cflags)
+tests_unit_sink_test_pipeline_LDADD = $(sink_test_libs)
+tests_unit_sink_test_producer_SOURCES = %D%/test_producer.c %D%/mock_cluster.h
 tests_unit_sink_test_producer_CFLAGS = $(sink_test_cflags)
 tests_unit_sink_test_producer_LDADD = $(sink_test_libs)
 tests_unit_sink_test_taint_CFLAGS = $(sink_test_cflags)
