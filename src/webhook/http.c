@@ -304,7 +304,15 @@ static int64_t time_of(CURL *easy, CURLINFO info)
     return us > 0 ? us : -1;
 }
 
-static void read_times(struct call *call, struct http_evidence *evidence)
+/* libcurl takes the time at the first read, also if that is the end of the connection.  It
+ * is of a byte if a line came, or if no end did. */
+static bool answered_a_byte(const struct call *call, CURLcode code)
+{
+    return call->response_read > 0 || code == CURLE_OPERATION_TIMEDOUT || code == CURLE_RECV_ERROR ||
+           code == CURLE_ABORTED_BY_CALLBACK;
+}
+
+static void read_times(struct call *call, CURLcode code, struct http_evidence *evidence)
 {
     long made = 0;
 
@@ -315,7 +323,7 @@ static void read_times(struct call *call, struct http_evidence *evidence)
         evidence->connected_us = time_of(call->easy, CURLINFO_CONNECT_TIME_T);
         evidence->tls_us = time_of(call->easy, CURLINFO_APPCONNECT_TIME_T);
     }
-    if (call->response_read > 0)
+    if (answered_a_byte(call, code))
         evidence->first_byte_us = time_of(call->easy, CURLINFO_STARTTRANSFER_TIME_T);
     evidence->total_us = clock_now() - call->started;
 }
@@ -380,7 +388,7 @@ static void finish(struct http *http, struct call *call, CURLcode code)
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     evidence->reached.status = status >= 200 ? (int)status : 0;
     evidence->sent_bytes = sent_bytes(call->easy);
-    read_times(call, evidence);
+    read_times(call, code, evidence);
     evidence->reached.phase = phase_of(evidence);
     if (call->retry_after[0])
         evidence->retry_after_us = retry_after_parse(call->retry_after, clock_wall());
