@@ -67,7 +67,8 @@ CREATE INDEX delivery_due_idx ON outbox.delivery (endpoint, next_at, id) WHERE s
 CREATE INDEX delivery_sending_idx ON outbox.delivery (lease_until) WHERE state = 'sending';
 CREATE INDEX delivery_event_idx ON outbox.delivery (event_id);
 
--- The evidence of each attempt.  Microseconds since started_at; null: did not happen.
+-- The evidence of each attempt.  Microseconds since started_at; null: did not happen, or
+-- not anew, on a connection that was kept.  first_byte_us is that of a whole line.
 CREATE TABLE outbox.delivery_attempt (
     delivery     bigint NOT NULL,
     attempt      integer NOT NULL,     -- the delivery's sends

@@ -27,6 +27,7 @@ struct call {
     struct http_exchange *exchange;
     CURL *easy;
     mono_us started;
+    mono_us handshake_us; /* from then until TLS began; -1: it did not */
     size_t response_read;
     char denied[ADDRESS_TEXT]; /* an address that may not be dialled */
     bool denied_plain;         /* it may, but not without TLS */
@@ -75,6 +76,17 @@ static curl_socket_t open_socket(void *argument, curlsocktype purpose, struct cu
         return CURL_SOCKET_BAD;
     }
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* Connected, and the TLS handshake comes next. */
+static CURLcode before_handshake(CURL *easy, void *context, void *argument)
+{
+    struct call *call = argument;
+
+    (void)easy;
+    (void)context;
+    call->handshake_us = clock_now() - call->started;
+    return CURLE_OK;
 }
 
 /* Connected, and the first byte comes next. */
@@ -164,6 +176,8 @@ static bool set_fixed_options(struct call *call)
     SET(CURLOPT_CONNECTTIMEOUT_MS, call->http->connect_timeout_ms);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(CURLOPT_OPENSOCKETDATA, call);
+    SET(CURLOPT_SSL_CTX_FUNCTION, before_handshake);
+    SET(CURLOPT_SSL_CTX_DATA, call);
     SET(CURLOPT_PREREQFUNCTION, before_request);
     SET(CURLOPT_PREREQDATA, call);
     SET(CURLOPT_HEADERFUNCTION, take_header);
@@ -284,6 +298,7 @@ void http_begin(struct http *http, struct http_exchange *exchange)
     }
     call->exchange = exchange;
     call->started = clock_now();
+    call->handshake_us = -1;
     call->response_read = 0;
     call->denied[0] = call->retry_after[0] = call->error[0] = '\0';
     call->denied_plain = false;
@@ -304,15 +319,7 @@ static int64_t time_of(CURL *easy, CURLINFO info)
     return us > 0 ? us : -1;
 }
 
-/* libcurl takes the time at the first read, also if that is the end of the connection.  It
- * is of a byte if a line came, or if no end did. */
-static bool answered_a_byte(const struct call *call, CURLcode code)
-{
-    return call->response_read > 0 || code == CURLE_OPERATION_TIMEDOUT || code == CURLE_RECV_ERROR ||
-           code == CURLE_ABORTED_BY_CALLBACK;
-}
-
-static void read_times(struct call *call, CURLcode code, struct http_evidence *evidence)
+static void read_times(struct call *call, struct http_evidence *evidence)
 {
     long made = 0;
 
@@ -321,9 +328,13 @@ static void read_times(struct call *call, CURLcode code, struct http_evidence *e
     if (made > 0 || !evidence->address[0]) {
         evidence->resolved_us = time_of(call->easy, CURLINFO_NAMELOOKUP_TIME_T);
         evidence->connected_us = time_of(call->easy, CURLINFO_CONNECT_TIME_T);
+        /* libcurl tells of no connection that did not come through its handshake. */
+        if (evidence->connected_us < 0)
+            evidence->connected_us = call->handshake_us;
         evidence->tls_us = time_of(call->easy, CURLINFO_APPCONNECT_TIME_T);
     }
-    if (answered_a_byte(call, code))
+    /* Its clock also stops for the end of a connection, and when a body is sent. */
+    if (call->response_read > 0)
         evidence->first_byte_us = time_of(call->easy, CURLINFO_STARTTRANSFER_TIME_T);
     evidence->total_us = clock_now() - call->started;
 }
@@ -388,7 +399,7 @@ static void finish(struct http *http, struct call *call, CURLcode code)
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     evidence->reached.status = status >= 200 ? (int)status : 0;
     evidence->sent_bytes = sent_bytes(call->easy);
-    read_times(call, code, evidence);
+    read_times(call, evidence);
     evidence->reached.phase = phase_of(evidence);
     if (call->retry_after[0])
         evidence->retry_after_us = retry_after_parse(call->retry_after, clock_wall());

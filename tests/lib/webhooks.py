@@ -44,9 +44,12 @@ def slow_resolver():
 class Webhooks:
     def __init__(self, dsn):
         self.dsn = dsn
+        self._connection = tap.connect(dsn)
 
     def sql(self, statement, *arguments):
-        return tap.sql(self.dsn, statement, arguments or None)
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, arguments or None)
+            return cursor.fetchall() if cursor.description else []
 
     def endpoint(self, url, policy="resend", schedule=MILLISECONDS, **columns):
         """Registers one; returns its id."""
