@@ -2,11 +2,10 @@
 200 with an empty body, by the dispatcher of the relay; beside libcurl alone, which sends the
 same requests, as many at once. The relay's rate is that between a tenth and nine tenths, by
 the times of its own results, since a start costs connections."""
-import os
+import resource
 import subprocess
 import time
 
-import servers
 from drain import used
 from rounds import Ratio, Variant
 
@@ -32,6 +31,9 @@ SELECT outbox.endpoint_add('http://127.0.0.1:%d/hook', decode(repeat('00', 32), 
                            p_concurrency => %d, p_timeout_ms => 60000)"""
 
 DONE = "SELECT count(*) FILTER (WHERE state = 'delivered'), count(*) FROM outbox.delivery"
+
+# Theirs is what a delivery costs the server, but for the writing in the background.
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'outbox-webhooks%'"
 
 RATE = """
 SELECT (max(n) - min(n)) / extract(epoch FROM max(finished_at) - min(finished_at))
@@ -60,13 +62,16 @@ class Benchmark:
             taken = self.raw(receiver.port) if variant.name == "raw" else self.relay(receiver.port)
         if receiver.answered != self.options.deliveries:
             raise SystemExit(f"bench: {receiver.answered} requests were answered, not {self.options.deliveries}")
-        taken["receiver CPU us/request"] = receiver.cpu / receiver.answered * 1e6
+        taken["receiver CPU us"] = receiver.cpu / receiver.answered * 1e6
         return taken
 
     def raw(self, port):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         rate = self.stack.call("bench/dispatch-raw", f"http://127.0.0.1:{port}/hook", str(self.options.deliveries),
                                str(self.options.in_flight))
-        return {"deliveries/s": float(rate)}
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return {"deliveries/s": float(rate), "sender CPU us": cpu / self.options.deliveries * 1e6}
 
     def relay(self, port):
         self.stack.sql(ENDPOINT % (port, self.options.in_flight))
@@ -81,10 +86,11 @@ class Benchmark:
         self.stack.processes.append(driver)
         self.wait(driver)
         usage = used(driver.pid)
+        server = sum(used(int(pid))["cpu"] for pid in self.stack.sql(BACKENDS).split())
         driver.stdin.close()
         driver.wait(30)
-        return {"deliveries/s": float(self.stack.sql(RATE)), "RSS MiB": usage["rss"],
-                "relay CPU us/delivery": usage["cpu"] / self.options.deliveries * 1e6}
+        return {"deliveries/s": float(self.stack.sql(RATE)), "sender CPU us": usage["cpu"] / self.options.deliveries * 1e6,
+                "PostgreSQL CPU us": server / self.options.deliveries * 1e6, "RSS MiB": usage["rss"]}
 
     def wait(self, driver):
         deadline = time.monotonic() + 60 + self.options.deliveries / 500
