@@ -17,10 +17,17 @@ bench_kafka_alone_LDADD = libsink.la libcore.la libruntime.la libbase.la $(RDKAF
 bench_latency_load_SOURCES = %D%/latency_load.c
 bench_latency_load_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(RDKAFKA_CFLAGS) -pthread
 bench_latency_load_LDADD = libruntime.la liboutbox.la $(LIBPQ_LIBS) $(RDKAFKA_LIBS)
+
+EXTRA_PROGRAMS += %D%/receiver %D%/dispatch-raw
+bench_binaries += %D%/receiver$(EXEEXT) %D%/dispatch-raw$(EXEEXT)
+bench_receiver_SOURCES = %D%/receiver.c
+bench_dispatch_raw_SOURCES = %D%/dispatch_raw.c
+bench_dispatch_raw_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS)
+bench_dispatch_raw_LDADD = libruntime.la libbase.la $(CURL_LIBS) $(CRYPTO_LIBS) -lpthread
 endif
 
 .PHONY: bench-programs
 bench-programs: $(bench_binaries)
 
-EXTRA_DIST += %D%/run %D%/lib/drain.py %D%/lib/latency.py %D%/lib/report.py %D%/lib/rounds.py %D%/lib/servers.py %D%/lib/writers.py
+EXTRA_DIST += %D%/run %D%/lib/dispatch.py %D%/lib/drain.py %D%/lib/latency.py %D%/lib/report.py %D%/lib/rounds.py %D%/lib/servers.py %D%/lib/writers.py
 CLEANFILES += $(EXTRA_PROGRAMS)

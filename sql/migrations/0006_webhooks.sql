@@ -67,7 +67,8 @@ CREATE INDEX delivery_due_idx ON outbox.delivery (endpoint, next_at, id) WHERE s
 CREATE INDEX delivery_sending_idx ON outbox.delivery (lease_until) WHERE state = 'sending';
 CREATE INDEX delivery_event_idx ON outbox.delivery (event_id);
 
--- The evidence of each attempt.  Microseconds since started_at; null: did not happen.
+-- The evidence of each attempt.  Microseconds since started_at; null: did not happen, or
+-- not anew, on a connection that was kept.  first_byte_us is that of a whole line.
 CREATE TABLE outbox.delivery_attempt (
     delivery     bigint NOT NULL,
     attempt      integer NOT NULL,     -- the delivery's sends
@@ -216,7 +217,8 @@ END $$;
 -- Function:  outbox.delivery_finish(...)
 -- Records results, one array element each; a result whose token is not the
 -- delivery's any more is dropped.  charged: counts against the schedule.  What was not
--- delivered to an endpoint that is removed by now is dead.
+-- delivered to an endpoint that is removed by now is dead.  An endpoint that answered
+-- 410 is disabled, with a row in the audit: nothing more is wanted there.
 -- Returns:   the deliveries whose result was accepted
 CREATE FUNCTION outbox.delivery_finish(
     p_delivery bigint[], p_token bigint[], p_state text[], p_charged boolean[], p_retry_in interval[],
@@ -262,6 +264,36 @@ BEGIN
           FROM finished f JOIN result r ON r.delivery = f.id AND r.token = f.token
     )
     SELECT f.id FROM finished f;
+    IF 410 = ANY (p_status) THEN
+        PERFORM outbox.endpoint_gone(p_delivery, p_token);
+    END IF;
+END $$;
+
+-- Disables the endpoints of those deliveries whose attempt with that token was answered
+-- with 410.  What waits for them stays, in case that somebody enables them again.
+CREATE FUNCTION outbox.endpoint_gone(p_delivery bigint[], p_token bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    WITH gone AS (
+        SELECT d.endpoint, min(d.id) AS delivery
+          FROM unnest(p_delivery, p_token) AS r(delivery, token)
+          JOIN outbox.delivery_attempt a ON a.delivery = r.delivery AND a.token = r.token AND a.status = 410
+          JOIN outbox.delivery d ON d.id = a.delivery
+         GROUP BY d.endpoint
+    ), enabled AS (
+        -- in one order, since others may be doing the same with the same endpoints
+        SELECT p.id FROM outbox.endpoint p
+         WHERE p.enabled AND p.id IN (SELECT g.endpoint FROM gone g) ORDER BY p.id FOR UPDATE
+    ), disabled AS (
+        UPDATE outbox.endpoint p SET enabled = false, disabled_reason = 'it answered 410 Gone'
+          FROM enabled e WHERE p.id = e.id
+        RETURNING p.id
+    )
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    SELECT 'endpoint disable', x.id::text, 'it answered 410 Gone',
+           jsonb_build_object('delivery', g.delivery, 'open', (SELECT count(*) FROM outbox.delivery d
+                              WHERE d.endpoint = x.id AND d.state IN ('pending', 'failed')))
+      FROM disabled x JOIN gone g ON g.endpoint = x.id;
 END $$;
 
 -- Function:  outbox.delivery_recover(worker, held)

@@ -11,23 +11,22 @@
 #include "runtime/log.h"
 #include "runtime/mailbox.h"
 #include "runtime/metrics.h"
+#include "webhook/link.h"
+#include "webhook/recorder.h"
 #include "webhook/sender.h"
 #include "webhook/slots.h"
 #include "webhook/store.h"
 #include "webhook/task.h"
 
-#define STATEMENT_TIMEOUT SECONDS(5)
-#define CONNECT_TIMEOUT SECONDS(5)
 #define REFRESH_INTERVAL SECONDS(1)
 #define REFRESH_AFTER_WAKE MILLISECONDS(200)
 #define RECOVER_INTERVAL SECONDS(5)
-#define BACKOFF_FIRST MILLISECONDS(100)
-#define BACKOFF_LAST SECONDS(5)
 #define FAILURES_LOGGED 20 /* lines a second */
 #define NEVER INT64_MAX
 
-/* The keeper's thread owns everything but what is marked; the other thread is the
- * sender's, and the two talk by mailboxes. */
+/* The keeper's thread claims, and owns everything but what is marked; the other threads are
+ * the sender's and the recorder's, and they talk by mailboxes.  A task goes from the keeper
+ * to the sender and back, then to the recorder and back. */
 struct dispatcher {
     char *dsn;
     char *worker;
@@ -44,19 +43,16 @@ struct dispatcher {
     bool ended; /* under lock */
 
     struct sender *sender;
+    struct recorder *recorder;
     struct slots *slots;
-    struct store *store; /* NULL: no connection */
-    mono_us connect_at, backoff;
+    struct link link;
     mono_us refreshed_at, refresh_at, recover_at, poll_at, due_at;
     struct store_want *wants;
     size_t wants_room;
     int claimed;       /* by the claim that is being made */
     struct task tasks; /* head of the ring of all tasks */
     size_t task_count;
-    struct task *finished; /* to be recorded, oldest first */
-    struct task **finished_last;
-    size_t finished_count;
-    size_t batch;
+    size_t most_tasks; /* what waits to be recorded must not pile up */
     bool abandoned;
     mono_us logged_since;
     int logged;
@@ -81,22 +77,6 @@ static void drop_task(struct dispatcher *d, struct task *task)
     task_free(task);
 }
 
-static void push_finished(struct dispatcher *d, struct task *task)
-{
-    task->next = NULL;
-    *d->finished_last = task;
-    d->finished_last = &task->next;
-    d->finished_count++;
-}
-
-static void pop_finished(struct dispatcher *d)
-{
-    d->finished = d->finished->next;
-    if (!d->finished)
-        d->finished_last = &d->finished;
-    d->finished_count--;
-}
-
 /* ---- What comes back ---- */
 
 static void count_request(const struct http_evidence *evidence)
@@ -116,13 +96,66 @@ static void take_back(struct dispatcher *d, struct task *task)
         count_request(&task->exchange.evidence);
         task_conclude(task, random_u64());
     }
-    push_finished(d, task);
+    recorder_give(d->recorder, task);
+}
+
+/* A receiver that is down must not fill the disk with log lines. */
+static bool may_log(struct dispatcher *d)
+{
+    mono_us now = clock_now();
+
+    if (now - d->logged_since >= SECONDS(1)) {
+        if (d->logged > FAILURES_LOGGED)
+            log_info("delivery_failures_not_logged", LOG_NUMBER("count", d->logged - FAILURES_LOGGED));
+        d->logged_since = now;
+        d->logged = 0;
+    }
+    return ++d->logged <= FAILURES_LOGGED;
+}
+
+static void log_result(struct dispatcher *d, const struct task *task)
+{
+    const struct http_evidence *evidence = &task->exchange.evidence;
+    bool final = task->step.state != DELIVERY_STATE_FAILED;
+
+    if (task->fate == TASK_DROPPED) {
+        log_warning("delivery_result_dropped", LOG_NUMBER("delivery", task->delivery),
+                    LOG_TEXT("endpoint", task->endpoint->label), LOG_NUMBER("token", task->token),
+                    LOG_TEXT("outcome", delivery_outcome_name(task->outcome)));
+        return;
+    }
+    /* the recorder has said what the server refused */
+    if (task->fate == TASK_REFUSED || task->step.state == DELIVERY_STATE_DELIVERED || !may_log(d))
+        return;
+    log_write(final ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "delivery_failed",
+              LOG_NUMBER("delivery", task->delivery), LOG_TEXT("endpoint", task->endpoint->label),
+              LOG_NUMBER("send", task->send), LOG_TEXT("outcome", delivery_outcome_name(task->outcome)),
+              LOG_NUMBER("status", evidence->reached.status),
+              LOG_TEXT("state", delivery_state_name(task->step.state)),
+              LOG_NUMBER("retry_ms", task->step.retry_in / 1000), LOG_TEXT("error", evidence->error));
+}
+
+static void settle(struct dispatcher *d, struct task *task)
+{
+    mono_us due_at = clock_now() + task->step.retry_in;
+
+    log_result(d, task);
+    if (task->fate == TASK_RECORDED)
+        metric_add(METRIC_DELIVERY_RESULTS + (int)task->step.state, 1);
+    if (task->fate == TASK_RECORDED && task->step.state == DELIVERY_STATE_FAILED && due_at < d->due_at)
+        d->due_at = due_at;
+    drop_task(d, task);
 }
 
 static void take_message(struct dispatcher *d, struct message *message)
 {
     if (message != &d->wake) {
-        take_back(d, (struct task *)(void *)message);
+        struct task *task = (struct task *)(void *)message;
+
+        if (task->fate == TASK_OPEN)
+            take_back(d, task);
+        else
+            settle(d, task);
         return;
     }
     /* Before the claim that follows: a wake during it counts for the next one. */
@@ -144,39 +177,6 @@ static void take_messages(struct dispatcher *d, mono_us until)
 
 /* ---- PostgreSQL, lost and found ---- */
 
-static mono_us statement_deadline(struct dispatcher *d)
-{
-    mono_us deadline = clock_now() + STATEMENT_TIMEOUT;
-    mono_us stop_at = atomic_load(&d->stop_at);
-
-    return deadline < stop_at ? deadline : stop_at;
-}
-
-/* From 50 to 150 % of wait. */
-static mono_us jitter(mono_us wait)
-{
-    return wait / 2 + (mono_us)(random_u64() % (uint64_t)wait);
-}
-
-static void back_off(struct dispatcher *d)
-{
-    d->connect_at = clock_now() + jitter(d->backoff);
-    d->backoff = d->backoff * 2 < BACKOFF_LAST ? d->backoff * 2 : BACKOFF_LAST;
-}
-
-/* Every failure ends in a new connection: after most of them this one is of no use, and
- * after the others a pause is. */
-static void lose_store(struct dispatcher *d, const char *what, outbox_error *error)
-{
-    log_warning("webhook_database", LOG_TEXT("doing", what), LOG_TEXT("error", outbox_error_message(error)),
-                LOG_TEXT("sqlstate", outbox_error_sqlstate(error)));
-    outbox_error_free(error);
-    metric_add(METRIC_DATABASE_FAILURES + METRIC_PART_WEBHOOKS, 1);
-    store_close(d->store);
-    d->store = NULL;
-    back_off(d);
-}
-
 /* Undoes claims of senders that vanished.  mine: with those of this worker's name that
  * are not among our tasks; that is after connecting, when an earlier process may have
  * left some, or a claim of ours whose answer was lost. */
@@ -192,10 +192,10 @@ static bool recover(struct dispatcher *d, bool mine)
         return true; /* at the next turn */
     for (const struct task *task = d->tasks.right; task != &d->tasks; task = task->right)
         held[count++] = task->token;
-    status = store_recover(d->store, mine, held, count, statement_deadline(d), &recovered, &error);
+    status = store_recover(d->link.store, mine, held, count, link_deadline(&d->link), &recovered, &error);
     free(held);
     if (status < 0) {
-        lose_store(d, "recover", error);
+        link_lose(&d->link, "recover", error);
         return false;
     }
     if (recovered > 0) {
@@ -207,134 +207,15 @@ static bool recover(struct dispatcher *d, bool mine)
     return true;
 }
 
-static void connect_store(struct dispatcher *d)
+static void connect_store(struct dispatcher *d, mono_us now)
 {
-    mono_us deadline = clock_now() + CONNECT_TIMEOUT;
-    mono_us stop_at = atomic_load(&d->stop_at);
-    outbox_error *error = NULL;
-
-    d->store = store_open(d->dsn, d->worker, deadline < stop_at ? deadline : stop_at, &error);
-    if (!d->store) {
-        log_warning("webhook_database", LOG_TEXT("doing", "connect"),
-                    LOG_TEXT("error", outbox_error_message(error)));
-        metric_add(METRIC_DATABASE_FAILURES + METRIC_PART_WEBHOOKS, 1);
-        outbox_error_free(error);
-        back_off(d);
+    if (!link_connect(&d->link, now))
         return;
-    }
-    metric_add(METRIC_DATABASE_CONNECTIONS + METRIC_PART_WEBHOOKS, 1);
     d->refresh_at = d->poll_at = 0;
     if (recover(d, true)) {
-        d->backoff = BACKOFF_FIRST;
+        link_proved(&d->link);
         log_info("webhook_connected", LOG_TEXT("worker", d->worker));
     }
-}
-
-/* ---- Recording ---- */
-
-/* A receiver that is down must not fill the disk with log lines. */
-static bool may_log(struct dispatcher *d)
-{
-    mono_us now = clock_now();
-
-    if (now - d->logged_since >= SECONDS(1)) {
-        if (d->logged > FAILURES_LOGGED)
-            log_info("delivery_failures_not_logged", LOG_NUMBER("count", d->logged - FAILURES_LOGGED));
-        d->logged_since = now;
-        d->logged = 0;
-    }
-    return ++d->logged <= FAILURES_LOGGED;
-}
-
-static void log_result(struct dispatcher *d, const struct task *task, bool accepted)
-{
-    const struct http_evidence *evidence = &task->exchange.evidence;
-    bool final = task->step.state != DELIVERY_STATE_FAILED;
-
-    if (!accepted) {
-        log_warning("delivery_result_dropped", LOG_NUMBER("delivery", task->delivery),
-                    LOG_TEXT("endpoint", task->endpoint->label), LOG_NUMBER("token", task->token),
-                    LOG_TEXT("outcome", delivery_outcome_name(task->outcome)));
-        return;
-    }
-    if (task->step.state == DELIVERY_STATE_DELIVERED || !may_log(d))
-        return;
-    log_write(final ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "delivery_failed",
-              LOG_NUMBER("delivery", task->delivery), LOG_TEXT("endpoint", task->endpoint->label),
-              LOG_NUMBER("send", task->send), LOG_TEXT("outcome", delivery_outcome_name(task->outcome)),
-              LOG_NUMBER("status", evidence->reached.status),
-              LOG_TEXT("state", delivery_state_name(task->step.state)),
-              LOG_NUMBER("retry_ms", task->step.retry_in / 1000), LOG_TEXT("error", evidence->error));
-}
-
-/* The oldest count results stand in PostgreSQL. */
-static void settle_batch(struct dispatcher *d, struct task *const *tasks, const bool *accepted, size_t count)
-{
-    mono_us now = clock_now();
-
-    for (size_t i = 0; i < count; i++) {
-        struct task *task = tasks[i];
-
-        log_result(d, task, accepted[i]);
-        if (accepted[i])
-            metric_add(METRIC_DELIVERY_RESULTS + (int)task->step.state, 1);
-        if (accepted[i] && task->step.state == DELIVERY_STATE_FAILED && now + task->step.retry_in < d->due_at)
-            d->due_at = now + task->step.retry_in;
-        pop_finished(d);
-        drop_task(d, task);
-    }
-}
-
-/* The server refused a batch.  One result that it cannot take must not hold up the
- * others: they go one by one then, and it alone is left to its lease. */
-static void refused_batch(struct dispatcher *d, size_t count, outbox_error *error)
-{
-    const char *sqlstate = outbox_error_sqlstate(error);
-    bool data = strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
-
-    if (!data) {
-        lose_store(d, "record", error);
-        return;
-    }
-    if (count == 1) {
-        struct task *task = d->finished;
-
-        log_error("delivery_not_recorded", LOG_NUMBER("delivery", task->delivery),
-                  LOG_TEXT("error", outbox_error_message(error)));
-        pop_finished(d);
-        drop_task(d, task);
-    }
-    d->batch = 1;
-    outbox_error_free(error);
-}
-
-static void record_batch(struct dispatcher *d)
-{
-    struct task *tasks[STORE_BATCH];
-    bool accepted[STORE_BATCH];
-    outbox_error *error = NULL;
-    size_t count = 0;
-    int status;
-
-    for (struct task *task = d->finished; task && count < d->batch; task = task->next)
-        tasks[count++] = task;
-    status = store_finish(d->store, tasks, count, statement_deadline(d), accepted, &error);
-    if (status == OUTBOX_OK) {
-        FAULT("webhook_after_record");
-        settle_batch(d, tasks, accepted, count);
-    } else if (status == OUTBOX_ESERVER) {
-        refused_batch(d, count, error);
-    } else {
-        lose_store(d, "record", error);
-    }
-}
-
-static void record(struct dispatcher *d)
-{
-    while (d->store && d->finished)
-        record_batch(d);
-    if (!d->finished)
-        d->batch = STORE_BATCH;
 }
 
 /* ---- Claiming ---- */
@@ -351,8 +232,8 @@ static void refresh(struct dispatcher *d)
     outbox_error *error = NULL;
 
     slots_begin(d->slots);
-    if (store_endpoints(d->store, statement_deadline(d), see_endpoint, d, &error) < 0) {
-        lose_store(d, "read the endpoints", error);
+    if (store_endpoints(d->link.store, link_deadline(&d->link), see_endpoint, d, &error) < 0) {
+        link_lose(&d->link, "read the endpoints", error);
         return;
     }
     slots_end(d->slots);
@@ -397,11 +278,18 @@ static bool make_room_for_wants(struct dispatcher *d)
     return true;
 }
 
+static bool may_claim(const struct dispatcher *d)
+{
+    return d->link.store && d->task_count < d->most_tasks && slots_any_hungry(d->slots);
+}
+
 static void claim(struct dispatcher *d)
 {
     int room = slots_free_total(d->slots);
+    int left = (int)(d->most_tasks - d->task_count);
+    int limit = room < left ? room : left;
     struct store_claim request = {
-        .limit = room < STORE_BATCH ? room : STORE_BATCH,
+        .limit = limit < STORE_BATCH ? limit : STORE_BATCH,
         .margin = d->lease_margin,
         .take = take_claim,
         .argument = d,
@@ -413,8 +301,8 @@ static void claim(struct dispatcher *d)
     request.wants = d->wants;
     request.count = slots_wants(d->slots, d->wants);
     d->claimed = 0;
-    if (store_claim(d->store, &request, statement_deadline(d), &error) < 0) {
-        lose_store(d, "claim", error);
+    if (store_claim(d->link.store, &request, link_deadline(&d->link), &error) < 0) {
+        link_lose(&d->link, "claim", error);
         return;
     }
     slots_settle(d->slots, d->claimed >= request.limit);
@@ -429,15 +317,12 @@ static void claim(struct dispatcher *d)
 
 static void keep_up(struct dispatcher *d, mono_us now, bool stopping)
 {
-    if (!d->store && now >= d->connect_at)
-        connect_store(d);
-    if (d->store)
-        record(d);
     if (stopping)
         return;
-    if (d->store && now >= d->recover_at)
+    connect_store(d, now);
+    if (d->link.store && now >= d->recover_at)
         recover(d, false);
-    if (d->store && now >= d->refresh_at)
+    if (d->link.store && now >= d->refresh_at)
         refresh(d);
     if (now >= d->poll_at || now >= d->due_at) {
         if (now >= d->poll_at)
@@ -445,7 +330,7 @@ static void keep_up(struct dispatcher *d, mono_us now, bool stopping)
         d->due_at = NEVER;
         slots_make_hungry(d->slots);
     }
-    if (d->store && slots_any_hungry(d->slots))
+    if (may_claim(d))
         claim(d);
 }
 
@@ -457,18 +342,13 @@ static mono_us earliest(mono_us a, mono_us b)
 /* When there is something to do even if no message comes. */
 static mono_us next_moment(struct dispatcher *d, bool stopping)
 {
-    mono_us moment;
-
-    if (stopping) {
-        moment = d->abandoned ? atomic_load(&d->stop_at) : atomic_load(&d->abandon_at);
-        return d->store ? moment : earliest(moment, d->connect_at);
-    }
-    if (!d->store)
-        return d->connect_at;
-    if (slots_any_hungry(d->slots))
+    if (stopping)
+        return d->abandoned ? atomic_load(&d->stop_at) : atomic_load(&d->abandon_at);
+    if (!d->link.store)
+        return d->link.connect_at;
+    if (may_claim(d))
         return 0;
-    moment = earliest(earliest(d->recover_at, d->refresh_at), earliest(d->poll_at, d->due_at));
-    return moment;
+    return earliest(earliest(d->recover_at, d->refresh_at), earliest(d->poll_at, d->due_at));
 }
 
 /* True when everything is done, or there is no time left. */
@@ -507,7 +387,7 @@ static void *keep(void *argument)
 
 static void free_dispatcher(struct dispatcher *d)
 {
-    store_close(d->store);
+    link_close(&d->link);
     slots_free(d->slots);
     mailbox_free(d->inbox);
     pthread_mutex_destroy(&d->lock);
@@ -536,17 +416,16 @@ static struct dispatcher *new_dispatcher(const struct dispatcher_settings *setti
     d->worker = strdup(settings->worker);
     d->lease_margin = settings->lease_margin;
     d->poll_interval = settings->poll_interval;
-    d->backoff = BACKOFF_FIRST;
     d->due_at = NEVER;
-    d->batch = STORE_BATCH;
-    d->finished_last = &d->finished;
     d->tasks.left = d->tasks.right = &d->tasks;
     d->inbox = mailbox_new();
+    d->most_tasks = 2 * (size_t)settings->max_in_flight + STORE_BATCH;
     d->slots = slots_new(settings->max_in_flight);
     if (!d->dsn || !d->worker || !d->inbox || !d->slots) {
         free_dispatcher(d);
         return NULL;
     }
+    link_init(&d->link, d->dsn, d->worker, "outbox-webhooks", &d->stop_at);
     return d;
 }
 
@@ -582,15 +461,20 @@ struct dispatcher *dispatcher_start(const struct dispatcher_settings *settings, 
     d->sender = sender_start(&http, d->inbox, reterr);
     if (!d->sender)
         goto fail;
+    d->recorder = recorder_start(d->dsn, d->worker, &d->stop_at, d->inbox, reterr);
+    if (!d->recorder)
+        goto fail;
     if (pthread_create(&d->thread, NULL, keep, d) != 0) {
-        outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the thread that records webhooks");
+        outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the thread that claims webhooks");
         goto fail;
     }
     return d;
 
 fail:
     sender_stop(d->sender);
-    free_dispatcher(d);
+    /* It has had nothing to do but to connect, which has a deadline. */
+    if (recorder_stop(d->recorder, clock_now() + SECONDS(10)))
+        free_dispatcher(d);
     return NULL;
 }
 
@@ -638,6 +522,10 @@ bool dispatcher_stop(struct dispatcher *d, mono_us deadline)
         return false;
     }
     pthread_join(d->thread, NULL);
+    if (!recorder_stop(d->recorder, deadline)) {
+        log_warning("webhook_stop_late", LOG_TEXT("worker", d->worker));
+        return false;
+    }
     complete = d->task_count == 0;
     if (!complete)
         log_warning("webhook_stop_incomplete", LOG_NUMBER("deliveries", d->task_count));

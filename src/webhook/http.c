@@ -28,6 +28,7 @@ struct call {
     struct http_exchange *exchange;
     CURL *easy;
     mono_us started;
+    mono_us handshake_us; /* from then until TLS began; -1: it did not */
     size_t response_read;
     char denied[ADDRESS_TEXT]; /* an address that may not be dialled */
     bool denied_plain;         /* it may, but not without TLS */
@@ -77,6 +78,17 @@ static curl_socket_t open_socket(void *argument, curlsocktype purpose, struct cu
         return CURL_SOCKET_BAD;
     }
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* Connected, and the TLS handshake comes next. */
+static CURLcode before_handshake(CURL *easy, void *context, void *argument)
+{
+    struct call *call = argument;
+
+    (void)easy;
+    (void)context;
+    call->handshake_us = clock_now() - call->started;
+    return CURLE_OK;
 }
 
 /* Connected, and the first byte comes next. */
@@ -165,6 +177,8 @@ static bool set_fixed_options(struct call *call)
     SET(CURLOPT_BUFFERSIZE, 16384L);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(CURLOPT_OPENSOCKETDATA, call);
+    SET(CURLOPT_SSL_CTX_FUNCTION, before_handshake);
+    SET(CURLOPT_SSL_CTX_DATA, call);
     SET(CURLOPT_PREREQFUNCTION, before_request);
     SET(CURLOPT_PREREQDATA, call);
     SET(CURLOPT_HEADERFUNCTION, take_header);
@@ -297,6 +311,7 @@ void http_begin(struct http *http, struct http_exchange *exchange)
     }
     call->exchange = exchange;
     call->started = clock_now();
+    call->handshake_us = -1;
     call->response_read = 0;
     call->denied[0] = call->retry_after[0] = call->error[0] = '\0';
     call->denied_plain = false;
@@ -326,8 +341,12 @@ static void read_times(struct call *call, struct http_evidence *evidence)
     if (made > 0 || !evidence->address[0]) {
         evidence->resolved_us = time_of(call->easy, CURLINFO_NAMELOOKUP_TIME_T);
         evidence->connected_us = time_of(call->easy, CURLINFO_CONNECT_TIME_T);
+        /* libcurl tells of no connection that did not come through its handshake. */
+        if (evidence->connected_us < 0)
+            evidence->connected_us = call->handshake_us;
         evidence->tls_us = time_of(call->easy, CURLINFO_APPCONNECT_TIME_T);
     }
+    /* Its clock also stops for the end of a connection, and when a body is sent. */
     if (call->response_read > 0)
         evidence->first_byte_us = time_of(call->easy, CURLINFO_STARTTRANSFER_TIME_T);
     evidence->total_us = clock_now() - call->started;

@@ -6,7 +6,9 @@ libwebhook_la_SOURCES = \
     %D%/endpoint.c %D%/endpoint.h \
     %D%/headers.c %D%/headers.h \
     %D%/http.c %D%/http.h \
+    %D%/link.c %D%/link.h \
     %D%/probe.c %D%/probe.h \
+    %D%/recorder.c %D%/recorder.h \
     %D%/retry_after.c %D%/retry_after.h \
     %D%/sender.c %D%/sender.h \
     %D%/slots.c %D%/slots.h \

@@ -37,9 +37,10 @@ struct store {
     struct outbox__buf arrays[FINISH_COLUMNS]; /* kept, so that a batch allocates nothing */
 };
 
-struct store *store_open(const char *dsn, const char *worker, mono_us deadline, outbox_error **reterr)
+struct store *store_open(const char *dsn, const char *application_name, const char *worker, mono_us deadline,
+                         outbox_error **reterr)
 {
-    const struct pg_conn_settings settings = {dsn, "outbox-webhooks", deadline - clock_now()};
+    const struct pg_conn_settings settings = {dsn, application_name, deadline - clock_now()};
     struct store *store = calloc(1, sizeof(*store));
 
     if (!store || !(store->worker = strdup(worker))) {

@@ -17,7 +17,8 @@
 
 struct store;
 
-struct store *store_open(const char *dsn, const char *worker, mono_us deadline, outbox_error **reterr);
+struct store *store_open(const char *dsn, const char *application_name, const char *worker, mono_us deadline,
+                         outbox_error **reterr);
 /* NULL is allowed. */
 void store_close(struct store *store);
 

@@ -29,6 +29,13 @@ struct claim {
     const char *tracestate;  /* NULL: none */
 };
 
+enum task_fate {
+    TASK_OPEN,     /* not recorded yet */
+    TASK_RECORDED, /* its result stands in the database */
+    TASK_DROPPED,  /* not so: its token was not the delivery's any more */
+    TASK_REFUSED   /* nor so: the server cannot take it */
+};
+
 struct task {
     struct http_exchange exchange; /* first: they come back by its address */
     struct task *left, *right;     /* all tasks that exist */
@@ -45,6 +52,7 @@ struct task {
     bool hopeless; /* there is nothing to send; the conclusion stands */
     enum delivery_outcome outcome;
     struct delivery_step step;
+    enum task_fate fate;
 };
 
 /* A task with a signed request, or one that is concluded at once if the event is gone.

@@ -1,7 +1,7 @@
 -- Endpoints, and the life of a delivery: claimed with a token, finished by its bearer,
 -- recovered when the sender vanished.
 BEGIN;
-SELECT plan(77);
+SELECT plan(87);
 
 CREATE FUNCTION pg_temp.failure(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -166,6 +166,31 @@ SELECT is((SELECT array_agg(f ORDER BY f) FROM outbox.delivery_finish(
               ARRAY['', '', '']) AS f), ARRAY[1, 3]::bigint[], 'many at once: those with their tokens are accepted');
 SELECT is((SELECT array_agg(state ORDER BY id) FROM outbox.delivery WHERE id <= 3), ARRAY['delivered', 'sending', 'failed'],
           'the others are left as they are');
+ROLLBACK TO fresh;
+
+-- Gone --------------------------------------------------------------------------------------------
+CREATE FUNCTION pg_temp.answer(ids bigint[], token bigint, status integer) RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(*) FROM unnest(ids) AS i(id), outbox.delivery_finish(ARRAY[i.id],
+        ARRAY[coalesce(token, (SELECT d.token FROM outbox.delivery d WHERE d.id = i.id))], ARRAY['dead'], ARRAY[true],
+        ARRAY[NULL::interval], ARRAY['refused'], ARRAY[status], ARRAY[NULL], ARRAY[now()], ARRAY['a'], ARRAY[1::bigint],
+        ARRAY[1::bigint], ARRAY[1::bigint], ARRAY[1::bigint], ARRAY[1::bigint], ARRAY[1::bigint], ARRAY[NULL])
+$$;
+SELECT pg_temp.claim('{resend,park}', '{2,1}') \g /dev/null
+SELECT is(pg_temp.answer('{1}', 999999, 410), 0::bigint, 'gone: a result whose token is not the delivery''s ...');
+SELECT is((SELECT enabled FROM outbox.endpoint WHERE id = :'resend'), true, 'gone: ... disables nothing');
+SELECT is(pg_temp.answer('{1}', NULL, 404), 1::bigint, 'gone: 404 ...');
+SELECT is((SELECT enabled FROM outbox.endpoint WHERE id = :'resend'), true, 'gone: ... does not disable');
+SELECT is(pg_temp.answer('{2}', NULL, 410), 1::bigint, 'gone: 410 is accepted');
+SELECT is((SELECT (enabled, disabled_reason, removed_at)::text FROM outbox.endpoint WHERE id = :'resend'),
+          '(f,"it answered 410 Gone",)', 'gone: and disables its endpoint');
+SELECT is((SELECT array_agg(id ORDER BY id) FROM outbox.endpoint WHERE NOT enabled),
+          (SELECT array_agg(u ORDER BY u) FROM unnest(ARRAY[:'resend', :'disabled']::uuid[]) AS u), 'gone: and no other');
+SELECT is((SELECT (action, subject, reason, detail)::text FROM outbox.audit ORDER BY id DESC LIMIT 1),
+          ('endpoint disable', :'resend', 'it answered 410 Gone', '{"open": 3, "delivery": 2}'::jsonb)::text,
+          'gone: the audit says by which delivery, and how many wait');
+SELECT is((SELECT array_agg(state ORDER BY id) FROM outbox.delivery WHERE id BETWEEN 1 AND 5),
+          '{dead,dead,pending,pending,pending}', 'gone: what waits goes on waiting');
+SELECT is(pg_temp.claim('{resend}', '{9}'), '{}', 'gone: but is not claimed');
 ROLLBACK TO fresh;
 
 -- Recovering --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_
     'partition_look', 'rotate', 'day_slot', 'tick_needed', 'tick', 'batch_rows', 'batch', 'check_headers',
     'max_payload_bytes', 'check_event', 'claim_ids', 'ring', 'admit', 'emit_event', 'emit_events', 'emit',
     'lane_acquire', 'lane_renew', 'lane_record_publish', 'lane_release', 'lane_halt', 'lane_interval', 'lane_acknowledge',
-    'delivery_claim', 'delivery_finish', 'delivery_recover', 'endpoint_add', 'endpoint_remove',
+    'delivery_claim', 'delivery_finish', 'delivery_recover', 'endpoint_gone', 'endpoint_add', 'endpoint_remove',
     'audit_migration', 'endpoint_disable', 'endpoint_enable', 'endpoint_test', 'hmac_sha256', 'delivery_revive',
     'delivery_retry', 'delivery_retry_of', 'delivery_resolve', 'route_add', 'route_remove']);
 
@@ -46,7 +46,7 @@ $$, 'so do the other plpgsql functions, but check_event');
 SELECT is_empty($$
     SELECT f.signature FROM f, aclexplode(f.proacl) AS a
      WHERE f.name IN ('check_event', 'check_headers', 'claim_ids', 'ring', 'partition_look', 'lane_interval',
-                      'audit_migration', 'hmac_sha256', 'delivery_revive')
+                      'audit_migration', 'hmac_sha256', 'delivery_revive', 'endpoint_gone')
        AND a.grantee <> 'outbox_owner'::regrole
 $$, 'what only other functions call, only the owner may execute');
 SELECT is((SELECT count(*) FROM f WHERE name = 'emit' AND NOT definer AND language = 'sql'
