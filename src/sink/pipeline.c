@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "runtime/log.h"
+#include "runtime/metrics.h"
 #include "sink/client.h"
 #include "sink/errors.h"
 
@@ -52,6 +53,15 @@ static void confirm(struct pipeline *pipeline)
     }
 }
 
+static void count(const rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t type;
+    int64_t happened = rd_kafka_message_timestamp(message, &type);
+
+    metric_add(METRIC_EVENTS_PUBLISHED, 1);
+    metric_observe_time(METRIC_EVENT_LATENCY, clock_wall() - happened * 1000, 1);
+}
+
 /* Within rd_kafka_poll(), on the calling thread. */
 static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
 {
@@ -60,6 +70,7 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
 
     if (!message->err) {
         page->acknowledged++;
+        count(message);
         if (page->complete && page->acknowledged == page->handed)
             confirm(pipeline);
         return;
