@@ -20,6 +20,7 @@
     X(BUG_MISSING_IS_NEW, "missing_is_new", "no marker means from the beginning")                            \
     X(BUG_NO_NONCE, "no_nonce", "ticks are compared without their nonces")                                   \
     X(BUG_RESEND_UNKNOWN, "resend_unknown", "what a vanished sender left is sent again under any policy")    \
+    X(BUG_CONFIRM_EARLY, "confirm_early", "at least once, a page counts when it is sent")                      \
     X(BUG_LATE_CLAIM, "late_claim", "the time in which a claimed delivery may be sent runs from the answer")  \
     X(BUG_MARKER_TOO_SOON, "marker_too_soon", "a marker that is not visible yet is taken for lost")          \
     X(BUG_BELL_WITHOUT_LOOK, "bell_without_look", "the ticker sleeps without a look with the bell held")

@@ -55,6 +55,7 @@ enum fault_class {
     X(FAULT_HTTP_REFUSED, "http_refused", FAULT_OF_HTTP)       /* 500, 429 */                                \
     X(FAULT_HTTP_SLOW, "http_slow", FAULT_OF_HTTP)                                                           \
     X(FAULT_WEBHOOK_DB_LOST, "webhook_db_lost", FAULT_OF_WEBHOOK_DB) /* request or answer */                \
+    X(FAULT_WEBHOOK_PAUSE, "webhook_db_pause", FAULT_OF_WEBHOOK_DB) /* SIGSTOP before the answer */         \
     X(FAULT_MARKER_LOST, "marker_lost", FAULT_OF_DATA)        /* the progress topic is emptied */           \
     X(FAULT_MARKER_BACK, "marker_back", FAULT_OF_DATA)        /* it loses its newest records */             \
     X(FAULT_DB_BACK, "db_back", FAULT_OF_DATA)                /* restored to an earlier time */             \

@@ -149,6 +149,25 @@ static enum kafka_error end(struct sim *sim, const struct kafka_request *request
     }
 }
 
+/* What comes too early comes again, what came already is dropped. */
+static enum kafka_error pipe_records(struct sim *sim, const struct kafka_request *request)
+{
+    struct kafka *kafka = &sim->kafka;
+    int *next = &kafka->pipe_next[request->pipe % KAFKA_PIPES];
+
+    if (request->sequence != *next)
+        return request->sequence < *next ? KAFKA_OK : KAFKA_INVALID;
+    ++*next;
+    oracle_piped(sim, request->started_at);
+    for (int i = 0; i < request->count; i++) {
+        if (kafka->log_count >= KAFKA_LOG)
+            give_up();
+        kafka->log[kafka->log_count++] = request->records[i];
+        oracle_published(sim, &request->records[i]);
+    }
+    return KAFKA_OK;
+}
+
 static enum kafka_error read_marker(struct sim *sim, struct kafka_answer *ret)
 {
     const struct kafka_marker *last = kafka_last_marker(&sim->kafka);
@@ -163,6 +182,10 @@ void kafka_serve(struct sim *sim, const struct kafka_request *request, struct ka
 {
     if (request->api == KAFKA_READ_MARKER) {
         ret->error = read_marker(sim, ret);
+    } else if (request->api == KAFKA_CONNECT) {
+        ret->error = KAFKA_OK;
+    } else if (request->api == KAFKA_PIPE) {
+        ret->error = pipe_records(sim, request);
     } else if (request->api == KAFKA_INIT) {
         ret->error = init(sim, request, ret);
     } else if (request->epoch < sim->kafka.epoch) {

@@ -14,6 +14,7 @@ struct sim;
 #define KAFKA_LOG 512
 #define KAFKA_TXN_ROWS 64
 #define KAFKA_MARKERS 1024
+#define KAFKA_PIPES 256
 
 enum kafka_api {
     KAFKA_INIT,
@@ -21,7 +22,9 @@ enum kafka_api {
     KAFKA_PRODUCE,
     KAFKA_PRODUCE_MARKER,
     KAFKA_END,
-    KAFKA_READ_MARKER
+    KAFKA_READ_MARKER,
+    KAFKA_CONNECT, /* of a producer without transactions */
+    KAFKA_PIPE     /* its records */
 };
 
 enum kafka_error {
@@ -54,6 +57,7 @@ struct kafka_marker {
 struct kafka_request {
     enum kafka_api api;
     int epoch;
+    int pipe;     /* the producer, without transactions */
     int sequence; /* of its first record in its partition */
     int count;
     struct kafka_record records[KAFKA_TXN_ROWS];
@@ -84,6 +88,9 @@ struct kafka {
     int open_count;
     bool open_marked;
     struct kafka_marker open_marker;
+
+    int pipes;
+    int pipe_next[KAFKA_PIPES]; /* sequence of each */
 
     struct kafka_record log[KAFKA_LOG]; /* what read_committed consumers see */
     int log_count;

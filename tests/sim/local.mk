@@ -13,6 +13,7 @@ check_PROGRAMS += %D%/sim-run
     %D%/relay.c %D%/relay.h \
     %D%/relay_db.c \
     %D%/relay_kafka.c \
+    %D%/relay_pipe.c \
     %D%/relay_ticker.c \
     %D%/relay_webhooks.c \
     %D%/run.c %D%/run.h \

@@ -41,7 +41,12 @@ static void check_order(struct sim *sim, const struct kafka_record *record, cons
     if (record->key < 0)
         return;
     last = &oracle->last_of_key[record->key];
-    if (record->tick < last->tick || (record->tick == last->tick && record->seq <= last->seq))
+    /* At least once, a successor may cut its batches elsewhere. */
+    if (sim->publish != PUBLISH_EXACTLY_ONCE) {
+        if (record->seq < last->seq)
+            oracle_fail(sim, "key %d: seq %lld first comes after %lld", record->key, (long long)record->seq,
+                        (long long)last->seq);
+    } else if (record->tick < last->tick || (record->tick == last->tick && record->seq <= last->seq))
         oracle_fail(sim, "key %d: seq %lld of tick %lld after seq %lld of tick %lld", record->key,
                     (long long)record->seq, (long long)record->tick, (long long)last->seq, (long long)last->tick);
     if (txn->commit_no < oracle->last_commit_of_key[record->key])
@@ -58,7 +63,8 @@ void oracle_published(struct sim *sim, const struct kafka_record *record)
 
     TELL(sim, "published: event %d, seq %lld", record->event, (long long)record->seq);
     if (++sim->oracle.events[record->event].published > 1) {
-        oracle_fail(sim, "event %d is published twice", record->event);
+        if (sim->publish == PUBLISH_EXACTLY_ONCE)
+            oracle_fail(sim, "event %d is published twice", record->event);
     } else if (sim->oracle.data_lost && (!row || txn->state != PG_COMMITTED)) {
         return; /* published rightly, and then the database went back */
     } else if (!row || row->undone || txn->state == PG_RUNS || txn->state == PG_ABORTED) {
@@ -77,7 +83,7 @@ void oracle_transaction(struct sim *sim)
     /* A late AddPartitions opens one for nothing, which a repeated EndTxn ends. */
     bool nothing = sim->kafka.open_count == 0 && !sim->kafka.open_marked;
 
-    if (sim->oracle.data_lost || nothing)
+    if (sim->oracle.data_lost || nothing || sim->publish != PUBLISH_EXACTLY_ONCE)
         return;
     if (!marker || !sim->kafka.open_marked)
         oracle_fail(sim, "a transaction without a marker is committed");
@@ -91,11 +97,17 @@ void oracle_commit_decided(struct sim *sim)
 {
     struct oracle *oracle = &sim->oracle;
 
-    if (sim->kafka.lane_epoch < oracle->committed_epoch && !oracle->data_lost)
+    if (sim->kafka.lane_epoch < oracle->committed_epoch && !oracle->data_lost && sim->publish == PUBLISH_EXACTLY_ONCE)
         oracle_fail(sim, "epoch %lld commits after epoch %lld", (long long)sim->kafka.lane_epoch,
                     (long long)oracle->committed_epoch);
     oracle->committed_epoch = sim->kafka.lane_epoch;
     if (oracle->must_halt && sim->kafka.started_at >= oracle->lost_at)
+        oracle_fail(sim, "a relay publishes although data is lost");
+}
+
+void oracle_piped(struct sim *sim, int64_t process_started)
+{
+    if (sim->oracle.must_halt && process_started >= sim->oracle.lost_at)
         oracle_fail(sim, "a relay publishes although data is lost");
 }
 
@@ -121,14 +133,20 @@ void oracle_acknowledged(struct sim *sim, const struct position *position)
 
     TELL(sim, "acknowledged: (%lld, %lld, %lld, %s)", (long long)position->from.id, (long long)position->to.id,
          (long long)position->seq, position->done ? "done" : "open");
-    if (order == POSITION_AFTER || order == POSITION_CONFLICT)
+    if ((order == POSITION_AFTER || order == POSITION_CONFLICT) && sim->publish == PUBLISH_EXACTLY_ONCE)
         oracle_fail(sim, "an acknowledgement beyond the marker");
-    if (sim->oracle.acknowledgement_count == ORACLE_ACKNOWLEDGEMENTS)
-        return; /* then more deliveries are missing than there are */
-    sim->oracle.acknowledgements[sim->oracle.acknowledgement_count].position = *position;
-    for (int i = 0; i < PG_ENDPOINTS; i++)
-        sim->oracle.acknowledgements[sim->oracle.acknowledgement_count].enabled[i] = sim->pg.endpoints[i].enabled;
-    sim->oracle.acknowledgement_count++;
+    for (int i = 0; i < sim->pg.row_count; i++) {
+        const struct pg_row *row = &sim->pg.rows[i];
+        struct oracle_event *event = &sim->oracle.events[row->event];
+
+        if (event->acknowledged || !pg_covered(sim, position, row))
+            continue;
+        event->acknowledged = true;
+        for (int endpoint = 0; endpoint < PG_ENDPOINTS; endpoint++)
+            event->wanted[endpoint] = sim->pg.endpoints[endpoint].enabled;
+        if (event->published == 0 && sim->kafka.state != KAFKA_PREPARED && !sim->oracle.data_lost)
+            oracle_fail(sim, "event %d is acknowledged and not published", row->event);
+    }
 }
 
 void oracle_halted(struct sim *sim, int relay, enum lane_halt halt)
@@ -207,27 +225,20 @@ static bool has_delivery(const struct pg *pg, int event, int endpoint)
     return false;
 }
 
-static bool covers(const struct position *position, const struct kafka_record *record)
-{
-    return record->tick < position->to.id || (record->tick == position->to.id && record->seq <= position->seq);
-}
-
-/* Promise 10: each published event has a delivery for the endpoints that were there when it was
+/* Promise 10: each event has a delivery for the endpoints that were there when it was
  * acknowledged, and no other. */
 static const char *missing_deliveries(const struct sim *sim)
 {
-    const struct oracle *oracle = &sim->oracle;
-    int at = 0;
+    for (int i = 0; i < sim->pg.row_count; i++) {
+        const struct pg_row *row = &sim->pg.rows[i];
+        const struct oracle_event *event = &sim->oracle.events[row->event];
 
-    for (int i = 0; i < sim->kafka.log_count; i++) {
-        const struct kafka_record *record = &sim->kafka.log[i];
-
-        while (at < oracle->acknowledgement_count && !covers(&oracle->acknowledgements[at].position, record))
-            at++;
-        if (at == oracle->acknowledgement_count)
+        if (!pg_row_live(&sim->pg, row))
+            continue;
+        if (!event->acknowledged)
             return "an event is not acknowledged";
         for (int endpoint = 0; endpoint < PG_ENDPOINTS; endpoint++) {
-            if (has_delivery(&sim->pg, record->event, endpoint) != oracle->acknowledgements[at].enabled[endpoint])
+            if (has_delivery(&sim->pg, row->event, endpoint) != event->wanted[endpoint])
                 return "an event does not have its deliveries";
         }
     }
@@ -261,6 +272,8 @@ static const char *missing(const struct sim *sim)
     }
     if (sim->kafka.state == KAFKA_ONGOING || sim->kafka.state == KAFKA_PREPARED)
         return "a transaction is open";
+    if (sim->publish != PUBLISH_EXACTLY_ONCE)
+        return sim->oracle.data_lost ? NULL : missing_deliveries(sim);
     if (!marker || position_compare(&pg->position, &marker->position) != POSITION_SAME)
         return "the marker is not acknowledged";
     if (pg->published != sim->kafka.log_count && !sim->oracle.data_lost)

@@ -14,10 +14,11 @@
 struct sim;
 
 #define ORACLE_EVENTS 256
-#define ORACLE_ACKNOWLEDGEMENTS 512
 
 struct oracle_event {
     int published;
+    bool acknowledged;
+    bool wanted[PG_ENDPOINTS]; /* a delivery, as of that acknowledgement */
     struct {
         int effects;
         bool recorded; /* a 2xx is */
@@ -27,11 +28,6 @@ struct oracle_event {
 
 struct oracle {
     struct oracle_event events[ORACLE_EVENTS];
-    struct {
-        struct position position;
-        bool enabled[PG_ENDPOINTS]; /* as of that acknowledgement */
-    } acknowledgements[ORACLE_ACKNOWLEDGEMENTS];
-    int acknowledgement_count;
     int event_count;
     struct kafka_record last_of_key[KEYS];
     int64_t last_commit_of_key[KEYS];
@@ -51,6 +47,7 @@ bool oracle_failed(const struct sim *sim);
 void oracle_published(struct sim *sim, const struct kafka_record *record);
 void oracle_transaction(struct sim *sim); /* all partitions know of it */
 void oracle_commit_decided(struct sim *sim);
+void oracle_piped(struct sim *sim, int64_t process_started);
 void oracle_init(struct sim *sim, int64_t process_started);
 void oracle_acknowledged(struct sim *sim, const struct position *position);
 void oracle_halted(struct sim *sim, int relay, enum lane_halt halt);

@@ -142,6 +142,7 @@ struct pg {
     struct position position;
     bool started;
     int64_t published;
+    bool at_least_once; /* how it was published last */
     int incarnation;
     bool other_server;
 
@@ -172,6 +173,8 @@ const struct pg_tick *pg_tick_by_id(const struct pg *pg, int64_t id);
 bool pg_row_live(const struct pg *pg, const struct pg_row *row);
 bool pg_batch_has(const struct sim *sim, const struct pg_tick *a, const struct pg_tick *b,
                   const struct pg_row *row);
+/* Does a lane at this position have this row behind it? */
+bool pg_covered(const struct sim *sim, const struct position *position, const struct pg_row *row);
 /* Indexes of rows, in order of seq. */
 int pg_batch(const struct sim *sim, const struct position *position, int64_t upto, int limit, int *ret);
 void pg_tick_begin(struct sim *sim, struct pg_ticking ticking, int64_t last);
@@ -186,6 +189,7 @@ struct pg_grant {
 
 struct pg_grant pg_lane_acquire(struct sim *sim, int holder, int64_t ttl);
 bool pg_lane_renew(struct sim *sim, int64_t epoch, int64_t ttl);
+bool pg_lane_record(struct sim *sim, int64_t epoch, bool at_least_once);
 void pg_lane_release(struct sim *sim, int64_t epoch);
 enum pg_acknowledged {
     PG_ACCEPTED,

@@ -30,6 +30,15 @@ bool pg_lane_renew(struct sim *sim, int64_t epoch, int64_t ttl)
     return true;
 }
 
+bool pg_lane_record(struct sim *sim, int64_t epoch, bool at_least_once)
+{
+    if (sim->pg.epoch != epoch)
+        return false;
+    sim->pg.at_least_once = at_least_once;
+    pg_statement_commit(sim);
+    return true;
+}
+
 void pg_lane_release(struct sim *sim, int64_t epoch)
 {
     if (sim->pg.lease_epoch != epoch)

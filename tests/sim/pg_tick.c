@@ -54,6 +54,19 @@ bool pg_batch_has(const struct sim *sim, const struct pg_tick *a, const struct p
     return row->seq > a->last_seq || late(sim, a, xid);
 }
 
+bool pg_covered(const struct sim *sim, const struct position *position, const struct pg_row *row)
+{
+    const struct pg_tick *from = pg_tick_find(sim, &position->from);
+    const struct pg_tick *to = pg_tick_find(sim, &position->to);
+    int64_t xid = sim->pg.txns[row->txn].xid;
+
+    if (!from || !to || !pg_row_live(&sim->pg, row))
+        return false;
+    if (row->seq <= from->last_seq && pg_snapshot_sees(&from->snapshot, xid))
+        return true;
+    return row->seq <= position->seq && pg_batch_has(sim, from, to, row);
+}
+
 int pg_batch(const struct sim *sim, const struct position *position, int64_t upto, int limit, int *ret)
 {
     const struct pg_tick *a = pg_tick_find(sim, &position->from);

@@ -58,6 +58,7 @@ static void carry_out(struct sim *sim, struct relay *relay, const struct lane_ac
         return;
     case LANE_DO_READ_MARKER:
     case LANE_DO_OPEN_PRODUCER:
+    case LANE_DO_OPEN_PIPELINE:
     case LANE_DO_PUBLISH:
     case LANE_DO_COMMIT:
     case LANE_DO_CLOSE_PRODUCER:
@@ -171,9 +172,15 @@ void relay_restart_later(struct sim *sim, int relay, int64_t delay)
     world_add(&sim->world, relay_moment(sim, relay, delay, start, NULL));
 }
 
+static bool publishes_at_least_once(struct sim *sim)
+{
+    return sim->publish == PUBLISH_AT_LEAST_ONCE ||
+           (sim->publish == PUBLISH_CHANGING && random_one_in(&sim->world.random, 2));
+}
+
 void relay_start(struct sim *sim, int index)
 {
-    const struct lane_settings settings = {
+    struct lane_settings settings = {
         .lease = LEASE, .lease_renew = LEASE_RENEW, .lease_margin = LEASE_MARGIN,
         .acknowledge_interval = 1 * SEC, .marker_interval = 30 * SEC, .commit_timeout = TRANSACTION_TIMEOUT,
         .backoff_min = 100 * MS, .backoff_max = 5 * SEC, .batch_events = LANE_BATCH,
@@ -183,6 +190,13 @@ void relay_start(struct sim *sim, int index)
 
     *relay = (struct relay){.id = index, .life = life + 1, .alive = true, .started_at = sim->world.now,
                             .told = LANE_STOPPED};
+    if (publishes_at_least_once(sim)) {
+        settings.at_least_once = true;
+        settings.delivery_timeout = LEASE * 2 / 5;
+        settings.lease_margin = LEASE * 13 / 30;
+        settings.flight_pages = 8;
+        settings.flight_bytes = 12 * EVENT_BYTES;
+    }
     relay->lane = lane_new(&settings);
     if (!relay->lane)
         abort();

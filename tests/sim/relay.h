@@ -16,6 +16,7 @@
 #define PAGES 16
 #define PAGE_ROWS 8
 #define CLAIMS 4
+#define EVENT_BYTES 100
 
 #define LEASE (5 * SEC)
 #define LEASE_RENEW (1 * SEC)
@@ -58,6 +59,25 @@ struct producer {
     bool lost; /* a request failed in transport */
     int ends;
     bool closed;
+};
+
+#define PIPE_PAGES 16
+
+struct pipe_page {
+    int slot; /* its number in the pipe */
+    int tries;
+    bool arrived;
+    int64_t begun_at;
+    struct page_copy copy;
+};
+
+struct pipe {
+    int id;
+    int count;     /* pages that were handed over */
+    int confirmed; /* of them, without a gap */
+    bool failed;   /* nothing overtakes what is lost: it sends no more */
+    bool closing, drains;
+    struct pipe_page pages[PIPE_PAGES];
 };
 
 /* What the Kafka executor is about. */
@@ -128,6 +148,7 @@ struct relay {
     struct kafka_job kafka;
     bool kafka_committing;
     struct producer *producer;
+    struct pipe *pipe; /* then there is no producer */
     struct kafka_marker compared; /* for a planted bug */
     bool has_compared;
     struct position acked;        /* likewise */
@@ -158,6 +179,10 @@ struct page_copy *relay_page(struct sim *sim, struct relay *relay, uint64_t id);
 void relay_db_submit(struct sim *sim, struct relay *relay, const struct lane_action *action);
 void relay_keeper_submit(struct sim *sim, struct relay *relay, const struct lane_action *action);
 void relay_kafka_submit(struct sim *sim, struct relay *relay, const struct lane_action *action);
+
+void relay_pipe_open(struct sim *sim, struct relay *relay);
+void relay_pipe_publish(struct sim *sim, struct relay *relay, uint64_t id);
+void relay_pipe_close(struct sim *sim, struct relay *relay, bool drain);
 
 void relay_tick_init(struct relay *relay);
 void relay_tick_set_active(struct sim *sim, struct relay *relay, bool active);

@@ -12,6 +12,7 @@ static void fill_acquired(struct sim *sim, struct call *call, const struct pg_gr
     event->position = sim->pg.position;
     event->started = sim->pg.started;
     event->published = sim->pg.published;
+    event->at_least_once = sim->pg.at_least_once;
     event->system_matches = !sim->pg.other_server;
     event->endpoints = pg_endpoints(&sim->pg);
 }
@@ -38,6 +39,7 @@ static void read_page(struct sim *sim, struct call *call)
     }
     call->answer.kind = LANE_EVENT_PAGE;
     call->answer.count = count;
+    call->answer.bytes = (int64_t)count * EVENT_BYTES;
     call->answer.found = count < action->limit;
     for (int i = 0; i < count; i++) {
         const struct pg_row *row = &sim->pg.rows[rows[i]];
@@ -87,6 +89,10 @@ static void carry_out(struct sim *sim, struct call *call, int relay)
         event->epoch = action->epoch;
         event->found = pg_lane_renew(sim, action->epoch, LEASE);
         event->lease_until = call->asked_at + LEASE;
+        return;
+    case LANE_DO_RECORD:
+        event->kind = LANE_EVENT_RECORDED;
+        event->found = pg_lane_record(sim, action->epoch, action->at_least_once);
         return;
     case LANE_DO_READ:
         read_page(sim, call);

@@ -95,6 +95,10 @@ static void advance(struct sim *sim, struct relay *relay, const struct wire *wir
     case KAFKA_READ_MARKER:
         finish_marker(sim, relay, &wire->answer);
         return;
+    case KAFKA_CONNECT:
+        relay_pipe_open(sim, relay);
+        finish(sim, relay, (struct lane_event){.kind = LANE_EVENT_PRODUCER_OPEN});
+        return;
     case KAFKA_INIT:
         producer->epoch = wire->answer.epoch;
         finish(sim, relay, (struct lane_event){.kind = LANE_EVENT_PRODUCER_OPEN});
@@ -276,6 +280,9 @@ static void next(struct sim *sim, struct relay *relay)
     case LANE_DO_OPEN_PRODUCER:
         wire->request.api = KAFKA_INIT;
         break;
+    case LANE_DO_OPEN_PIPELINE:
+        wire->request.api = KAFKA_CONNECT;
+        break;
     case LANE_DO_COMMIT:
         wire->request.api = KAFKA_END;
         wire->request.commit = true;
@@ -354,12 +361,23 @@ void relay_kafka_submit(struct sim *sim, struct relay *relay, const struct lane_
         commit(sim, relay, action);
         return;
     case LANE_DO_CLOSE_PRODUCER:
-        close_producer(sim, relay);
+        if (relay->pipe)
+            relay_pipe_close(sim, relay, action->drain);
+        else
+            close_producer(sim, relay);
         return;
     case LANE_DO_OPEN_PRODUCER:
         relay->producer = world_alloc(&sim->world, sizeof(*relay->producer));
         break;
+    case LANE_DO_OPEN_PIPELINE:
+        relay->producer = NULL;
+        relay->pipe = NULL;
+        break;
     case LANE_DO_PUBLISH:
+        if (relay->pipe) {
+            relay_pipe_publish(sim, relay, action->page);
+            return;
+        }
         relay->producer->lost = false;
         relay->producer->ends = 0;
         break;

@@ -332,8 +332,11 @@ static void execute(struct sim *sim, struct relay *relay, struct statement *stat
     relay->webhooks.busy = true;
     statement->boot = relay->webhooks.boot;
     statement->asked = sim->world.now;
-    statement->answer_lost = fault && (fault->dice & 1);
-    if (fault && !(fault->dice & 1))
+    if (fault && fault->kind == FAULT_WEBHOOK_PAUSE)
+        relay_pause(sim, relay->id, (int64_t)(fault->dice % (15 * SEC)));
+    else if (fault && (fault->dice & 1))
+        statement->answer_lost = true;
+    else if (fault)
         moment.run = fail;
     world_add(&sim->world, moment);
 }

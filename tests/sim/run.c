@@ -104,6 +104,9 @@ static int64_t set_up(struct sim *sim, uint64_t seed)
     int64_t duration = random_between(&random, 2 * SEC, 10 * SEC);
 
     pg_init(sim);
+    sim->publish = random_one_in(&random, 4)   ? PUBLISH_AT_LEAST_ONCE
+                   : random_one_in(&random, 6) ? PUBLISH_CHANGING
+                                               : PUBLISH_EXACTLY_ONCE;
     sim->relay_count = 1 + (int)random_below(&random, RELAYS_MAX);
     for (int i = 0; i < PG_ENDPOINTS; i++)
         add_endpoint(sim, i, &random, duration);

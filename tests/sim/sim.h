@@ -11,6 +11,12 @@
 #include "sim/workload.h"
 #include "sim/world.h"
 
+enum publish {
+    PUBLISH_EXACTLY_ONCE,
+    PUBLISH_AT_LEAST_ONCE,
+    PUBLISH_CHANGING /* one or the other, by each process */
+};
+
 struct sim {
     struct world world; /* first */
     struct faults faults;
@@ -21,6 +27,7 @@ struct sim {
     int relay_count;
     struct workload workload;
     struct oracle oracle;
+    enum publish publish;
     enum bug bug;
     struct pg *backup; /* of the database, or NULL */
     bool healed;  /* no more faults */

@@ -104,14 +104,18 @@ static void lose_data(struct sim *sim, const struct moment *moment)
 {
     struct fault *fault = moment->data;
 
+    bool told = sim->publish == PUBLISH_EXACTLY_ONCE || fault->kind == FAULT_FOREIGN ||
+                fault->kind == FAULT_OTHER_SERVER;
+
     if (oracle_failed(sim) || sim->oracle.must_halt)
         return;
-    sim->oracle.must_halt = is_lost(sim, fault->kind);
+    /* Without a marker that keeps up, the others cannot be told. */
+    sim->oracle.must_halt = told && is_lost(sim, fault->kind);
     sim->oracle.may_fence = fault->kind == FAULT_MARKER_LOST || fault->kind == FAULT_MARKER_BACK;
-    sim->oracle.data_lost = sim->oracle.must_halt || (fault->kind == FAULT_DB_BACK && sim->backup);
+    sim->oracle.data_lost = sim->oracle.must_halt || (told && fault->kind == FAULT_DB_BACK && sim->backup);
     sim->oracle.lost_at = sim->world.now;
     /* Somebody else ticks: ids come again, with other nonces. */
-    for (int i = 0; fault->kind == FAULT_DB_BACK && i < (int)(fault->dice >> 16 & 15); i++)
+    for (int i = 0; told && fault->kind == FAULT_DB_BACK && i < (int)(fault->dice >> 16 & 15); i++)
         pg_tick_begin(sim, (struct pg_ticking){.forced = true}, 0);
     world_add(&sim->world, (struct moment){.at = sim->world.now + 200 * MS, .run = start_all, .data = fault});
     TELL(sim, "%s: %s", fault_name(fault->kind), sim->oracle.must_halt ? "it must halt" : "nothing is lost");

@@ -14,16 +14,18 @@ static const struct {
 } reach[] = {
     [FAULT_AT_ONCE] = {EVERYWHERE & ~ENDED, "the process has ended"},
     [FAULT_OF_DB] = {STATE(LANE_ACQUIRING) | STATE(LANE_VERIFYING) | STATE(LANE_CATCHING_UP) |
-                         STATE(LANE_CHECKING_LEASE) | STATE(LANE_RUNNING) | STATE(LANE_RELEASING),
+                         STATE(LANE_CHECKING_LEASE) | STATE(LANE_RECORDING) | STATE(LANE_RUNNING) |
+                         STATE(LANE_RELEASING),
                      "the lane asks the database for nothing"},
     [FAULT_OF_RENEWAL] = {STATE(LANE_COMPARING) | STATE(LANE_FENCING) | STATE(LANE_LOCATING) |
                               STATE(LANE_VERIFYING) | STATE(LANE_CATCHING_UP) | STATE(LANE_CHECKING_LEASE) |
                               STATE(LANE_MARKING_START) | STATE(LANE_RUNNING) | STATE(LANE_CLOSING) |
-                              STATE(LANE_WAITING) | STATE(LANE_ACQUIRING) | STATE(LANE_RELEASING),
+                              STATE(LANE_WAITING) | STATE(LANE_ACQUIRING) | STATE(LANE_RELEASING) |
+                              STATE(LANE_RECORDING) | STATE(LANE_OPENING),
                           "there is no lease to renew"},
     [FAULT_OF_TICK] = {STATE(LANE_RUNNING), "only a running lane's ticker ticks"},
     [FAULT_OF_KAFKA] = {STATE(LANE_COMPARING) | STATE(LANE_FENCING) | STATE(LANE_LOCATING) |
-                            STATE(LANE_MARKING_START) | STATE(LANE_RUNNING) | STATE(LANE_CLOSING),
+                            STATE(LANE_MARKING_START) | STATE(LANE_OPENING) | STATE(LANE_RUNNING) | STATE(LANE_CLOSING),
                         "the lane asks Kafka for nothing"},
     [FAULT_OF_HTTP] = {EVERYWHERE & ~ENDED & ~STATE(LANE_MARKING_START), "webhooks begin after a first marker"},
     [FAULT_OF_WEBHOOK_DB] = {EVERYWHERE & ~ENDED & ~STATE(LANE_MARKING_START), "webhooks begin after a first marker"},
@@ -35,9 +37,12 @@ const char *fault_unreachable(enum fault_kind kind, int state)
     return reach[fault_class(kind)].states & STATE(state) ? NULL : reach[fault_class(kind)].otherwise;
 }
 
-/* A lane that asks for a renewal and gives up in the same step. */
+/* A lane that asks for a renewal and gives up in the same step; one whose webhooks go on while
+ * it records that it publishes in another way than the owner between. */
 bool fault_seldom(enum fault_kind kind, int state)
 {
+    if (fault_class(kind) == FAULT_OF_HTTP || fault_class(kind) == FAULT_OF_WEBHOOK_DB)
+        return state == LANE_RECORDING;
     return fault_class(kind) == FAULT_OF_RENEWAL &&
            (state == LANE_WAITING || state == LANE_ACQUIRING || state == LANE_RELEASING);
 }
