@@ -181,8 +181,7 @@ void run_seed(struct sim *sim, const struct run *run, struct run_result *ret)
     }
     relays_free(sim);
     *ret = (struct run_result){.failed = oracle_failed(sim), .steps = sim->world.steps,
-                               .faults = sim->faults.strikes, .planned = sim->faults.count,
-                               .writers = sim->workload.count, .simulated = sim->world.now};
+                               .faults = sim->faults.strikes, .simulated = sim->world.now};
     snprintf(ret->failure, sizeof(ret->failure), "%s", sim->oracle.failure);
 }
 

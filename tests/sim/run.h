@@ -24,9 +24,7 @@ struct run_result {
     bool failed;
     char failure[200];
     int64_t steps;
-    int faults;  /* that struck */
-    int planned; /* faults, writers */
-    int writers;
+    int faults; /* that struck */
     int64_t simulated;
 };
 
