@@ -14,6 +14,7 @@ gcc -shared -fPIC -O1 -o "$dir/threads.so" "$OUTBOX_SRC/tests/lib/tsan_threads.c
 export LD_PRELOAD=$dir/threads.so
 unit_tests_on "$dir"
 for script in tests/integration/relay_basic.py tests/integration/relay_admin.py tests/integration/relay_reload.py \
+    tests/integration/relay_at_least_once.py tests/integration/relay_notify.py \
     tests/integration/webhook_dispatch; do
     script_on "$dir" "$script"
 done
