@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # deadline: 3600
 # The fuzz targets with libFuzzer, ASan and UBSan, beginning from the seeds.
-#   OUTBOX_TEST_FUZZ_SECONDS  for each target (60)
-#   OUTBOX_TEST_FUZZ_TARGETS  only these, such as "url marker"
+#   FUZZ_SECONDS  for each target (60)
+#   FUZZ_TARGETS  only these, such as "url marker"
 # An input that is found to be a crash stays in build/fuzz/found, to become a seed.
 set -eu -o pipefail
 # shellcheck source=tests/lib/tap.sh
 . "$OUTBOX_SRC/tests/lib/tap.sh"
 
 dir=$OUTBOX_SRC/build/fuzz
-seconds=${OUTBOX_TEST_FUZZ_SECONDS:-60}
-only=" ${OUTBOX_TEST_FUZZ_TARGETS:-} "
+seconds=${FUZZ_SECONDS:-60}
+only=" ${FUZZ_TARGETS:-} "
 export OUTBOX_SRC
 
 build() {
