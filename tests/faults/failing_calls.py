@@ -78,7 +78,7 @@ class Calls:
         # it may fail at once, in the midst of the work, or never come to be called so often
         tap.wait_until(lambda: not process.running() or
                        (self.case.published() >= before + 20 and process.said("call failed")) or
-                       self.case.published() >= before + 80, restarts.BACKOFF_MAX + 25, 0.1)
+                       self.case.published() >= before + 80, restarts.BACKOFF_MAX + 55, 0.1)
         if not process.running():
             self.ended(what)
             return
