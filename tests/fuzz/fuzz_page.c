@@ -57,8 +57,10 @@ static size_t add_up(const char *bytes, size_t size)
 /* Reads all that a record points to. */
 static size_t read_record(const struct sink_record *record)
 {
-    size_t sum = add_up(record->topic, strlen(record->topic)) + add_up(record->key, record->key ? record->key_size : 0) +
-                 add_up(record->payload, record->payload ? record->payload_size : 0);
+    size_t sum = add_up(record->topic, strlen(record->topic));
+
+    sum += add_up(record->key, record->key ? record->key_size : 0);
+    sum += add_up(record->payload, record->payload ? record->payload_size : 0);
 
     for (size_t i = 0; i < record->header_count; i++)
         sum += add_up(record->headers[i].name, strlen(record->headers[i].name)) +
