@@ -4,8 +4,8 @@
 kernel do for it. It survives that, or exits with a code that the manual has and a log line that
 says why; then the next one goes on. The ledger oracle judges all of it.
 
-tests/tools/failing_calls.c makes them fail. A sample of calls is tried, each seed another one;
-FAILING_CALLS=all tries every function at several passages, FAILING_CALLS="a:3 b:7" these.
+tests/tools/failing_calls.c makes them fail. A sample of calls is tried, each time
+another one; FAILING_CALLS=all tries every function at several passages, FAILING_CALLS="a:3 b:7" these.
 """
 import os
 import re
@@ -30,7 +30,7 @@ def build_library():
     path = f"{tap.TMP}/failing_calls.so"
     flags = subprocess.run(["pkg-config", "--cflags", "libpq", "rdkafka", "libcurl"], check=True, text=True,
                            stdout=subprocess.PIPE).stdout.split()
-    subprocess.run(["cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-O1", "-o", path,
+    subprocess.run(["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-O1", "-o", path,
                     f"{tap.SRC}/tests/tools/failing_calls.c", *flags, "-ldl"], check=True)
     return path
 

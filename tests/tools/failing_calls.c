@@ -139,7 +139,7 @@ static void *next(const char *name)
     }
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-/* The arguments go on as they came: in registers and, up to 256 bytes, on the stack. */
+/* GCC alone has this.  The arguments go on as they came: in registers and, up to 256 bytes, on the stack. */
 #define VARIADIC(type, name, parameters, failure)                                                            \
     type name parameters                                                                                     \
     {                                                                                                        \
