@@ -7,6 +7,7 @@ dist-hook:
 	@to=`cd '$(distdir)' && pwd` && cd '$(srcdir)' && \
 	for file in `find dev tests/[a-z]* -name __pycache__ -prune -o -type f -print`; do \
 	    case $$file in \
+	    tests/fuzz/seeds/*) ;; \
 	    *.[ch]|*.py|*.sh|*.sql|*.supp|*.txt|*.xml|*.properties|*.sha256|*.md) ;; \
 	    *.*) continue ;; \
 	    *) test "`head -c 2 $$file`" = '#!' || continue ;; \
@@ -17,6 +18,7 @@ dist-hook:
 include %D%/checks/local.mk
 include %D%/integration/emit.mk
 include %D%/docs/local.mk
+include %D%/fuzz/local.mk
 if HAVE_CMOCKA
 include %D%/unit/base/local.mk
 include %D%/unit/event/local.mk

@@ -135,12 +135,24 @@ static int fail_result(const PGresult *result, outbox_error **reterr)
                                  sqlstate, "%s%s%s", primary, remedy ? "; " : "", remedy ? remedy : "");
 }
 
+/* Rows of (uuid, boolean) in binary, no null among them: it may be the result of anything. */
+static bool has_answers(const PGresult *result)
+{
+    if (PQnfields(result) != 2 || PQfformat(result, 0) != 1 || PQftype(result, 0) != 2950 ||
+        PQfformat(result, 1) != 1 || PQftype(result, 1) != 16)
+        return false;
+    for (int row = 0; row < PQntuples(result); row++) {
+        if (PQgetlength(result, row, 0) != 16 || PQgetlength(result, row, 1) != 1)
+            return false;
+    }
+    return true;
+}
+
 int outbox__result_check(const PGresult *result, int not_ours, outbox_error **reterr)
 {
     switch (PQresultStatus(result)) {
     case PGRES_TUPLES_OK:
-        if (PQnfields(result) == 2 && PQfformat(result, 0) == 1 && PQftype(result, 0) == 2950 &&
-            PQfformat(result, 1) == 1 && PQftype(result, 1) == 16)
+        if (has_answers(result))
             return OUTBOX_OK;
         break;
     case PGRES_PIPELINE_ABORTED:

@@ -364,5 +364,10 @@ bool option_holds_secret(const char *name, const char *value)
     if (strcmp(name, "dsn") != 0)
         return false;
     redact_dsn(value, shown, sizeof(shown));
-    return strstr(shown, "***") != NULL && !strstr(shown, "passfile=***");
+    /* The path of a passfile is hidden, too, but is no secret. */
+    for (const char *hidden = shown; (hidden = strstr(hidden, "***")) != NULL; hidden += 3) {
+        if (hidden - shown < 9 || strncmp(hidden - 9, "passfile=", 9) != 0)
+            return true;
+    }
+    return false;
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "runtime/log.h"
+#include "runtime/die.h"
 #include "runtime/wakeup.h"
 
 struct executor {
@@ -23,10 +23,8 @@ static struct relay_message *new_answer(const struct executor *executor)
 {
     struct relay_message *answer = calloc(1, sizeof(*answer));
 
-    if (!answer) {
-        log_error("out_of_memory", LOG_TEXT("thread", executor->settings.name));
-        abort();
-    }
+    if (!answer)
+        runtime_die("out_of_memory", executor->settings.name);
     answer->kind = RELAY_LANE_EVENT;
     return answer;
 }

@@ -7,6 +7,7 @@
 
 #include "base/uuid.h"
 #include "relay/records.h"
+#include "runtime/die.h"
 #include "runtime/log.h"
 #include "runtime/metrics.h"
 #include "runtime/repeat.h"
@@ -328,10 +329,8 @@ static void put(struct mailbox *answers, struct lane_event event)
 {
     struct relay_message *message = calloc(1, sizeof(*message));
 
-    if (!message) {
-        log_error("out_of_memory", LOG_TEXT("thread", "lane-kafka"));
-        abort(); /* what is confirmed and not told would be published again */
-    }
+    if (!message)
+        runtime_die("out_of_memory", "lane-kafka"); /* what is confirmed and not told would be published again */
     message->kind = RELAY_LANE_EVENT;
     message->event = event;
     message->event.now = clock_now();

@@ -8,6 +8,7 @@
 #include "relay/lane_db.h"
 #include "relay/lane_kafka.h"
 #include "relay/lane_keeper.h"
+#include "runtime/die.h"
 #include "runtime/log.h"
 #include "runtime/metrics.h"
 
@@ -107,8 +108,7 @@ static struct held_page *find_page(struct lane_runner *runner, uint64_t id)
         if (runner->pages[i].id == id)
             return &runner->pages[i];
     }
-    log_error("page_lost", LOG_NUMBER("page", id));
-    abort(); /* the lane and its runner disagree about what is held */
+    runtime_die("page_lost", "main"); /* the lane and its runner disagree about what is held */
 }
 
 static void hold_page(struct lane_runner *runner, struct relay_message *message)
@@ -151,10 +151,8 @@ static void submit(struct lane_runner *runner, const struct lane_action *action)
 
     if (action->page != 0)
         job.page = find_page(runner, action->page)->page;
-    if (!executor_submit(executor_of(runner, action->kind), &job)) {
-        log_error("out_of_memory", LOG_TEXT("thread", "main"));
-        abort(); /* the lane would wait for ever for an answer */
-    }
+    if (!executor_submit(executor_of(runner, action->kind), &job))
+        runtime_die("out_of_memory", "main"); /* the lane would wait for ever for an answer */
 }
 
 static void carry_out(struct lane_runner *runner, const struct lane_action *action)

@@ -37,8 +37,10 @@ int main(int argc, char **argv)
     config = config_load(argc, argv, environ, &err);
     if (!config) {
         fprintf(stderr, "outbox-relay: %s\n", outbox_error_message(err));
+        /* Of a wrong configuration a supervisor makes an end; memory comes back. */
+        result = outbox_error_code(err) == OUTBOX_ENOMEM ? RELAY_EXIT_DIED : RELAY_EXIT_USAGE;
         outbox_error_free(err);
-        return RELAY_EXIT_USAGE;
+        return result;
     }
     pg_set_policy(config_relay(config)->insecure, "outbox_relay");
     switch (config_action(config)) {

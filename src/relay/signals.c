@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "relay/message.h"
+#include "runtime/die.h"
 
 static sigset_t awaited;
 
@@ -21,7 +22,7 @@ static void *signals_main(void *argument)
             continue;
         message = calloc(1, sizeof(*message));
         if (!message)
-            continue; /* the sender will try again, or harder */
+            runtime_die("out_of_memory", "signals"); /* who asks it to stop may ask only once */
         message->kind = RELAY_SIGNAL;
         message->number = number;
         mailbox_put(answers, &message->head);

@@ -10,6 +10,7 @@
 
 #include "core/ticker.h"
 #include "relay/message.h"
+#include "runtime/die.h"
 #include "runtime/fault.h"
 #include "runtime/log.h"
 #include "runtime/metrics.h"
@@ -57,10 +58,8 @@ static void report(const struct tick_thread *thread, enum relay_message_kind kin
 {
     struct relay_message *message = calloc(1, sizeof(*message));
 
-    if (!message) {
-        log_error("out_of_memory", LOG_TEXT("thread", "tick"));
-        abort(); /* a tick that is not reported would never be published */
-    }
+    if (!message)
+        runtime_die("out_of_memory", "tick"); /* a tick that is not reported would never be published */
     message->kind = kind;
     message->event.kind = LANE_EVENT_TICK;
     message->event.now = clock_now();

@@ -1,6 +1,7 @@
 noinst_LTLIBRARIES += libruntime.la
 libruntime_la_SOURCES = \
     %D%/clock.c %D%/clock.h \
+    %D%/die.c %D%/die.h \
     %D%/fault.c %D%/fault.h \
     %D%/log.c %D%/log.h \
     %D%/loopback.c %D%/loopback.h \

@@ -11,6 +11,7 @@
 #include "runtime/log.h"
 #include "runtime/metrics.h"
 #include "sink/errors.h"
+#include "sink/secrets.h"
 #include "sink/security.h"
 
 struct kafka {
@@ -118,37 +119,6 @@ int kafka_check_version(int version, outbox_error **reterr)
     return release < 0x020600 ? 1 : 0;
 }
 
-/* ---- secrets in what librdkafka says ---- */
-
-static bool is_secret(const char *name)
-{
-    static const char *const parts[] = {"password", "secret", "key.pem", "sasl.oauthbearer.config", "jaas"};
-
-    for (size_t i = 0; i < COUNT(parts); i++) {
-        if (strstr(name, parts[i]))
-            return true;
-    }
-    return false;
-}
-
-/* Copies text and puts stars in the place of every secret value of the settings. */
-static void redact(const struct kafka *kafka, const char *text, char *ret, size_t room)
-{
-    snprintf(ret, room, "%s", text);
-    for (size_t i = 0; i < kafka->property_count; i++) {
-        const char *value = kafka->properties[i].value;
-        size_t size = strlen(value);
-        char *found = ret;
-
-        if (size == 0 || !is_secret(kafka->properties[i].name))
-            continue;
-        while ((found = strstr(found, value)) != NULL) {
-            memset(found, '*', size);
-            found += size;
-        }
-    }
-}
-
 /* ---- callbacks ---- */
 
 static enum log_level level_of(int syslog_level)
@@ -199,7 +169,7 @@ static void on_log(const rd_kafka_t *handle, int level, const char *facility, co
         ours = LOG_LEVEL_DEBUG;
     if (strcmp(facility, "ADDPARTS") == 0)
         note_denied(client, text);
-    redact(client->kafka, text, redacted, sizeof(redacted));
+    secrets_hide(client->kafka->properties, client->kafka->property_count, text, redacted, sizeof(redacted));
     if (ours != LOG_LEVEL_ERROR && repeat_seen(&client->repeat, redacted, clock_now()))
         ours = LOG_LEVEL_DEBUG;
     log_write(ours, "kafka", LOG_TEXT("facility", facility), LOG_TEXT("message", message));
@@ -217,7 +187,8 @@ static void on_error(rd_kafka_t *handle, int code, const char *reason, void *opa
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && client->last_error[0])
         return; /* says less than what came before */
     client->trouble = security_trouble(client, code, reason);
-    redact(client->kafka, reason, client->last_error, sizeof(client->last_error));
+    secrets_hide(client->kafka->properties, client->kafka->property_count, reason, client->last_error,
+                 sizeof(client->last_error));
 }
 
 void kafka_forget_errors(struct kafka_client *client)
@@ -254,7 +225,7 @@ static int set_property(const struct kafka *kafka, rd_kafka_conf_t *conf,
 
     if (rd_kafka_conf_set(conf, property->name, property->value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
         return OUTBOX_OK;
-    redact(kafka, text, redacted, sizeof(redacted));
+    secrets_hide(kafka->properties, kafka->property_count, text, redacted, sizeof(redacted));
     return outbox__fail(reterr, OUTBOX_EINVAL, property->name, "kafka.%s: %s", property->name, redacted);
 }
 
@@ -538,7 +509,7 @@ void kafka_free(struct kafka *kafka)
     for (size_t i = 0; i < kafka->property_count; i++) {
         char *value = (char *)(uintptr_t)kafka->properties[i].value;
 
-        if (value && kafka->properties[i].name && is_secret(kafka->properties[i].name))
+        if (value && kafka->properties[i].name && secrets_is(kafka->properties[i].name))
             explicit_bzero(value, strlen(value));
         free((char *)(uintptr_t)kafka->properties[i].name);
         free(value);

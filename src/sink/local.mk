@@ -9,6 +9,7 @@ libsink_la_SOURCES = \
     %D%/producer.c %D%/producer.h \
     %D%/progress.c %D%/progress.h \
     %D%/record.c %D%/record.h \
+    %D%/secrets.c %D%/secrets.h \
     %D%/security.c %D%/security.h \
     %D%/settle.c %D%/settle.h \
     %D%/taint.c %D%/taint.h \

@@ -17,11 +17,14 @@ enum column {
     COLUMN_PAYLOAD,
     COLUMN_TRACEPARENT,
     COLUMN_TRACESTATE,
-    COLUMN_OCCURRED_AT
+    COLUMN_OCCURRED_AT,
+    COLUMN_COUNT
 };
 
 /* PostgreSQL counts microseconds from 2000-01-01. */
 #define POSTGRES_EPOCH_US INT64_C(946684800000000)
+/* With which jsonb's binary form begins. */
+#define JSONB_VERSION 1
 
 struct page {
     PGresult *rows;
@@ -45,6 +48,14 @@ static int get_int32(const PGresult *rows, int row, int column)
     return (int)((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]);
 }
 
+/* Infinity is the largest number there is, and stays that. */
+static int64_t since_1970(int64_t since_2000)
+{
+    int64_t sum;
+
+    return __builtin_add_overflow(since_2000, POSTGRES_EPOCH_US, &sum) ? INT64_MAX : sum;
+}
+
 /* libpq ends every value with a 0, binary ones too. */
 static const char *get_text(const PGresult *rows, int row, int column)
 {
@@ -56,12 +67,40 @@ static size_t get_size(const PGresult *rows, int row, int column)
     return (size_t)PQgetlength(rows, row, column);
 }
 
-struct page *page_new(PGresult *rows, struct routes *routes)
+/* What is read below without looking at sizes again.  Null has the size 0. */
+static bool row_fits(const PGresult *rows, int row)
 {
-    struct page *page = calloc(1, sizeof(*page));
+    const char *headers = get_text(rows, row, COLUMN_HEADERS);
 
-    if (!page)
+    return get_size(rows, row, COLUMN_SEQ) == 8 && get_size(rows, row, COLUMN_ID) == 16 &&
+           !PQgetisnull(rows, row, COLUMN_TYPE) && get_size(rows, row, COLUMN_OCCURRED_AT) == 8 &&
+           (PQgetisnull(rows, row, COLUMN_PARTITION) || get_size(rows, row, COLUMN_PARTITION) == 4) &&
+           (!headers || headers[0] == JSONB_VERSION);
+}
+
+static int check_rows(const PGresult *rows, outbox_error **reterr)
+{
+    if (PQnfields(rows) != COLUMN_COUNT)
+        return outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "a page of events has %d columns", PQnfields(rows));
+    for (int row = 0; row < PQntuples(rows); row++) {
+        if (!row_fits(rows, row))
+            return outbox__fail(reterr, OUTBOX_EINTERNAL, NULL,
+                                "an event is not as this program expects it: was the schema changed by hand?");
+    }
+    return OUTBOX_OK;
+}
+
+struct page *page_new(PGresult *rows, struct routes *routes, outbox_error **reterr)
+{
+    struct page *page;
+
+    if (check_rows(rows, reterr) < 0)
         return NULL;
+    page = calloc(1, sizeof(*page));
+    if (!page) {
+        outbox__fail_memory(reterr);
+        return NULL;
+    }
     page->rows = rows;
     page->routes = routes_ref(routes);
     return page;
@@ -95,13 +134,13 @@ void page_get(const struct page *page, int index, struct page_event *ret)
         .key_size = get_size(rows, index, COLUMN_KEY),
         .partition = PQgetisnull(rows, index, COLUMN_PARTITION) ? -1 : get_int32(rows, index, COLUMN_PARTITION),
         .tenant = get_text(rows, index, COLUMN_TENANT),
-        .headers = headers ? headers + 1 : NULL, /* jsonb's binary form begins with its version */
+        .headers = headers ? headers + 1 : NULL,
         .content_type = get_text(rows, index, COLUMN_CONTENT_TYPE),
         .payload = get_text(rows, index, COLUMN_PAYLOAD),
         .payload_size = get_size(rows, index, COLUMN_PAYLOAD),
         .traceparent = get_text(rows, index, COLUMN_TRACEPARENT),
         .tracestate = get_text(rows, index, COLUMN_TRACESTATE),
-        .occurred_at = get_int64(rows, index, COLUMN_OCCURRED_AT) + POSTGRES_EPOCH_US,
+        .occurred_at = since_1970(get_int64(rows, index, COLUMN_OCCURRED_AT)),
     };
     if (!ret->topic)
         ret->topic = routes_topic(page->routes, ret->type);

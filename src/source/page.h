@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 struct routes;
 
 /* Everything points into the page. */
@@ -30,9 +32,10 @@ struct page_event {
 
 struct page;
 
-/* Takes over rows (columns as in reader.c, binary) and a reference of routes.  NULL
- * without memory; then both are still the caller's. */
-struct page *page_new(PGresult *rows, struct routes *routes);
+/* Takes over rows (columns as in reader.c, binary) and a reference of routes (NULL: there are
+ * none).  NULL without memory, or if a value has not the size of its type; then both are
+ * still the caller's. */
+struct page *page_new(PGresult *rows, struct routes *routes, outbox_error **reterr);
 /* NULL is allowed. */
 void page_free(struct page *page);
 int page_count(const struct page *page);

@@ -178,10 +178,10 @@ int reader_read(struct reader *reader, struct pg *pg, const struct position *pos
         status = select_page(reader, pg, position, limit, deadline, &rows, reterr);
     if (status < 0)
         return status;
-    page = page_new(rows, reader->routes);
+    page = page_new(rows, reader->routes, reterr);
     if (!page) {
         PQclear(rows);
-        return outbox__fail_memory(reterr);
+        return OUTBOX_EINTERNAL;
     }
     *ret_ended = page_count(page) < limit && page_payload_bytes(page) < reader->settings.page_bytes;
     *ret_page = page;

@@ -36,7 +36,8 @@ struct routes *routes_load(struct pg *pg, mono_us deadline, outbox_error **reter
 
 struct routes *routes_ref(struct routes *routes)
 {
-    atomic_fetch_add(&routes->references, 1);
+    if (routes)
+        atomic_fetch_add(&routes->references, 1);
     return routes;
 }
 
@@ -50,7 +51,7 @@ void routes_unref(struct routes *routes)
 
 const char *routes_topic(const struct routes *routes, const char *type)
 {
-    for (int row = 0; row < PQntuples(routes->rows); row++) {
+    for (int row = 0; routes && row < PQntuples(routes->rows); row++) {
         if (match_pattern(PQgetvalue(routes->rows, row, 0), type))
             return pg_get_text(routes->rows, row, 1);
     }

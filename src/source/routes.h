@@ -9,6 +9,7 @@ struct routes;
 
 /* Reads outbox.route.  NULL on failure.  One reference. */
 struct routes *routes_load(struct pg *pg, mono_us deadline, outbox_error **reterr);
+/* NULL, no routes at all, is allowed here and below. */
 struct routes *routes_ref(struct routes *routes);
 void routes_unref(struct routes *routes);
 

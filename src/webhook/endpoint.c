@@ -6,6 +6,14 @@
 
 #include "webhook/url.h"
 
+/* A century, in microseconds: what is longer is as good as for ever, and can be added up. */
+#define LONGEST (INT64_C(100) * 366 * 86400 * 1000000)
+
+static int64_t limited(int64_t us)
+{
+    return us > LONGEST ? LONGEST : us;
+}
+
 static int parse_schedule(const char *text, struct endpoint *endpoint, outbox_error **reterr)
 {
     int count = 0;
@@ -25,7 +33,7 @@ static int parse_schedule(const char *text, struct endpoint *endpoint, outbox_er
         if (count == ENDPOINT_SCHEDULE_MAX)
             return outbox__fail(reterr, OUTBOX_ELIMIT, "schedule", "schedule: has more than %d waits",
                                 ENDPOINT_SCHEDULE_MAX);
-        endpoint->schedule[count++] = wait;
+        endpoint->schedule[count++] = limited(wait);
         text = *end == ',' ? end + 1 : end;
     }
     endpoint->rules.schedule_count = count;
@@ -86,7 +94,7 @@ static int fill(struct endpoint *endpoint, const struct endpoint_row *row, outbo
         !delivery_policy_parse(row->policy, &endpoint->rules.policy))
         return outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "the endpoint's id or policy is not understood");
     snprintf(endpoint->label, sizeof(endpoint->label), "%s", row->name ? row->name : row->id);
-    endpoint->rules.max_age = row->max_age_us;
+    endpoint->rules.max_age = row->max_age_us > 0 ? limited(row->max_age_us) : 0;
     endpoint->timeout = row->timeout;
     endpoint->concurrency = row->concurrency;
     endpoint->url = strdup(row->url);

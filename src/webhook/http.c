@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -466,7 +467,9 @@ void http_work(struct http *http, mono_us deadline)
 
     curl_multi_perform(http->multi, &running);
     finish_all_done(http);
-    curl_multi_poll(http->multi, NULL, 0, clock_until_ms(deadline), &ready);
+    /* Should it be unable to wait, for want of memory or descriptors, the loop must not spin. */
+    if (curl_multi_poll(http->multi, NULL, 0, clock_until_ms(deadline), &ready) != CURLM_OK)
+        poll(NULL, 0, 10);
 }
 
 void http_wake(struct http *http)

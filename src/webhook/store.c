@@ -72,14 +72,16 @@ void store_close(struct store *store)
 
 /* ---- Endpoints ---- */
 
+/* Limited, since an interval may exceed a bigint of microseconds, and one such endpoint would
+ * hide all the others. */
 static const char sql_endpoints[] =
     "SELECT p.id, p.name, p.url, p.policy,"
-    " (SELECT string_agg((extract(epoch FROM s.wait) * 1000000)::bigint::text, ',' ORDER BY s.n)"
+    " (SELECT string_agg((least(extract(epoch FROM s.wait), 1e10) * 1000000)::bigint::text, ',' ORDER BY s.n)"
     "    FROM unnest(p.schedule) WITH ORDINALITY AS s(wait, n)),"
     " (SELECT string_agg(encode(x.secret, 'hex'), ',' ORDER BY x.id DESC) FROM outbox.endpoint_secret x"
     "   WHERE x.endpoint = p.id AND x.kind = 'v1' AND x.sealed_with IS NULL"
     "     AND (x.expires_at IS NULL OR x.expires_at > clock_timestamp())),"
-    " (extract(epoch FROM p.max_age) * 1000000)::bigint, p.timeout_ms::bigint * 1000, p.concurrency"
+    " (least(extract(epoch FROM p.max_age), 1e10) * 1000000)::bigint, p.timeout_ms::bigint * 1000, p.concurrency"
     "  FROM outbox.endpoint p WHERE p.enabled AND p.removed_at IS NULL ORDER BY p.id";
 
 static void take_endpoint(const PGresult *result, int row, void (*take)(void *, const struct endpoint_row *),

@@ -12,8 +12,10 @@ export TSAN_OPTIONS="suppressions=$OUTBOX_SRC/tests/lib/tsan.supp"
 build_with "$dir" thread || bail "the sanitized build failed"
 gcc -shared -fPIC -O1 -o "$dir/threads.so" "$OUTBOX_SRC/tests/lib/tsan_threads.c" || bail "no thread library"
 export LD_PRELOAD=$dir/threads.so
-unit_tests_on "$dir"
+# the others have one thread each
+unit_tests_on "$dir" admin runtime sink webhook
 for script in tests/integration/relay_basic.py tests/integration/relay_admin.py tests/integration/relay_reload.py \
+    tests/integration/relay_at_least_once.py tests/integration/relay_notify.py \
     tests/integration/webhook_dispatch; do
     script_on "$dir" "$script"
 done

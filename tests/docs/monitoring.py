@@ -33,6 +33,7 @@ def events_of_sources():
             text = f.read()
         found.update(re.findall(r'\blog_(?:error|warning|info|debug)\(\s*"([a-z_]+)"', text))
         found.update(re.findall(r'\blog_write\([^"]*?,\s*"([a-z_]+)"', text))
+        found.update(re.findall(r'\bruntime_die\("([a-z_]+)"', text))
     return found
 
 

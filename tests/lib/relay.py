@@ -36,10 +36,10 @@ class Relay:
 
     count = 0
 
-    def __init__(self, options, fault=None, planted=None):
+    def __init__(self, options, fault=None, planted=None, environment=None):
         Relay.count += 1
         self.path = f"{tap.TMP}/relay-{os.getpid()}-{Relay.count}.log"
-        environment = {n: v for n, v in os.environ.items() if not n.startswith("OUTBOX_")}
+        environment = {n: v for n, v in os.environ.items() if not n.startswith("OUTBOX_")} | (environment or {})
         if fault:
             environment["OUTBOX_FAULT"] = fault
         if planted:
@@ -113,8 +113,8 @@ class Outbox:
         options.update(changes)
         return {n: v for n, v in options.items() if v is not None}
 
-    def start(self, name="relay", fault=None, planted=None, **changes):
-        return Relay(self.options(name, **changes), fault, planted)
+    def start(self, name="relay", fault=None, planted=None, environment=None, **changes):
+        return Relay(self.options(name, **changes), fault, planted, environment)
 
     def sql(self, statement, arguments=None):
         return tap.sql(self.dsn, statement, arguments)

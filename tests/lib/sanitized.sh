@@ -13,10 +13,18 @@ build_with() {
         make -C "$dir" -k "-j$(nproc)" check TESTS= >>"$dir.log" 2>&1 || { tail -n 60 "$dir.log"; return 1; }
 }
 
-# The unit tests, a TAP point for each program.
-unit_tests_on() { # DIR
+# The unit tests, those of the folders given or all, a TAP point for each program.
+unit_tests_on() { # DIR [FOLDER...]
     local dir=$1 program name
-    make -C "$dir" -k "-j$(nproc)" check >"$dir-check.log" 2>&1 || :
+    shift
+    local folders=("${@/#/tests/unit/}")
+    find "$dir/tests" -name '*.trs' -delete
+    if [ $# -eq 0 ]; then
+        make -C "$dir" -k "-j$(nproc)" check >"$dir-check.log" 2>&1 || :
+    else
+        make -C "$dir" -k "-j$(nproc)" check >"$dir-check.log" 2>&1 TESTS="$(cd "$dir" &&
+            find "${folders[@]}" -type f -perm -u+x -name 'test_*' ! -name '*.*' | tr '\n' ' ')" || :
+    fi
     while read -r program; do
         program=${program%.trs}
         name=${program#"$dir/tests/"}
@@ -27,7 +35,7 @@ unit_tests_on() { # DIR
             tail -n 40 "$program.log" | sed 's/^/# /'
             tap_point 1 "unit $name"
         fi
-    done < <(find "$dir/tests/unit" "$dir/tests/sim" -name '*.trs' | sort)
+    done < <(find "$dir/tests/unit" "$dir/tests/fuzz" "$dir/tests/sim" -name '*.trs' | sort)
 }
 
 # A test script of another tier on that build; reports of the sanitizer count as failures.

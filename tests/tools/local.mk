@@ -29,5 +29,5 @@ tests_tools_dispatch_driver_SOURCES = %D%/dispatch-driver.c
 tests_tools_dispatch_driver_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(CURL_CFLAGS) -pthread
 tests_tools_dispatch_driver_LDADD = libwebhook.la libcore.la libpgconn.la libruntime.la libbase.la \
     $(CURL_LIBS) $(LIBPQ_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) -lpthread
-EXTRA_DIST += %D%/slow-resolver.c %D%/scripted_receiver.py %D%/phase_receiver.py
+EXTRA_DIST += %D%/failing_calls.c %D%/failing_calls.h %D%/slow-resolver.c %D%/scripted_receiver.py %D%/phase_receiver.py
 dist_noinst_SCRIPTS += tests/integration/webhook_dispatch tests/integration/webhook_policies tests/integration/webhook_receiver

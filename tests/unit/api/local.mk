@@ -5,18 +5,18 @@ fake_libpq_ldflags = -Wl,--wrap=PQstatus,--wrap=PQtransactionStatus,--wrap=PQpip
     -Wl,--wrap=PQprepare,--wrap=PQexecPrepared,--wrap=PQsendQueryPrepared \
     -Wl,--wrap=PQinstanceData,--wrap=PQsetInstanceData,--wrap=PQregisterEventProc
 
-check_PROGRAMS += %D%/test_emit_checks %D%/test_emit_no_memory
-TESTS += %D%/test_emit_checks %D%/test_emit_no_memory
+check_PROGRAMS += %D%/test_emit_checks %D%/test_failing_calls
+TESTS += %D%/test_emit_checks %D%/test_failing_calls
 
 %C%_test_emit_checks_SOURCES = %D%/test_emit_checks.c $(fake_libpq_sources)
 %C%_test_emit_checks_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS)
 %C%_test_emit_checks_LDFLAGS = $(AM_LDFLAGS) $(fake_libpq_ldflags)
 %C%_test_emit_checks_LDADD = $(api_test_libs)
-%C%_test_emit_no_memory_SOURCES = %D%/test_emit_no_memory.c $(fake_libpq_sources) $(failing_alloc_sources)
-%C%_test_emit_no_memory_CPPFLAGS = $(AM_CPPFLAGS) $(failing_alloc_cppflags)
-%C%_test_emit_no_memory_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS)
-%C%_test_emit_no_memory_LDFLAGS = $(AM_LDFLAGS) $(fake_libpq_ldflags) $(failing_alloc_ldflags)
-%C%_test_emit_no_memory_LDADD = $(api_test_libs)
+%C%_test_failing_calls_SOURCES = %D%/test_failing_calls.c $(fake_libpq_sources) $(failing_alloc_sources)
+%C%_test_failing_calls_CPPFLAGS = $(AM_CPPFLAGS) $(failing_alloc_cppflags)
+%C%_test_failing_calls_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS)
+%C%_test_failing_calls_LDFLAGS = $(AM_LDFLAGS) $(fake_libpq_ldflags) $(failing_alloc_ldflags)
+%C%_test_failing_calls_LDADD = $(api_test_libs)
 
 
 check_PROGRAMS += %D%/test_webhook_verify
