@@ -65,6 +65,7 @@ BEGIN
     RETURNING * INTO made;
     SELECT t.* INTO previous FROM outbox.tick t WHERE t.id < made.id ORDER BY t.id DESC LIMIT 1;
     IF previous.last_seq > made.last_seq
+       OR previous.self_xid > made.self_xid
        OR pg_snapshot_xmin(previous.snapshot) > pg_snapshot_xmin(made.snapshot)
        OR pg_snapshot_xmax(previous.snapshot) > pg_snapshot_xmax(made.snapshot) THEN
         RAISE EXCEPTION 'tick % lies behind tick %: this database was restored or went back in time',

@@ -67,12 +67,14 @@ CREATE TABLE outbox.parked_topic (
     parked_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Function:  outbox.lane_acquire(map, lane, holder, ttl)
+-- Function:  outbox.lane_acquire(map, lane, holder, ttl, host)
 -- Takes the lane's lease if it is free, expired, or the holder's own already, and
 -- raises the lane's epoch so that nothing of a former holder is accepted any more.
+-- The first of all, with a host (its own name), makes the place where it is the one where
+-- the outbox is enabled.
 -- Returns:   the epoch, or null with the seconds until the present lease may expire
 CREATE FUNCTION outbox.lane_acquire(
-    p_map integer, p_lane integer, p_holder text, p_ttl interval,
+    p_map integer, p_lane integer, p_holder text, p_ttl interval, p_host text DEFAULT NULL,
     OUT epoch bigint, OUT retry_after double precision, OUT former_holder text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -95,6 +97,13 @@ BEGIN
      WHERE l.name = held.name;
     UPDATE outbox.lane n SET epoch = held.epoch + 1, halted = NULL, halted_detail = NULL
      WHERE n.map = p_map AND n.lane = p_lane;
+    IF p_host IS NOT NULL THEN
+        UPDATE outbox.meta m
+           SET timeline = p.timeline, database = p.database, enabled_addresses = ARRAY[p.address]
+          FROM outbox.place(p_host) AS p
+         WHERE m.timeline IS NULL AND m.system_identifier = p.system_identifier
+           AND NOT EXISTS (SELECT FROM outbox.lane n WHERE n.started);
+    END IF;
     lane_acquire.epoch := held.epoch + 1;
 END $$;
 

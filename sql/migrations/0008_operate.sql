@@ -287,6 +287,270 @@ BEGIN
     RETURN NEXT former;
 END $$;
 
+-- Function:  outbox.place(host)
+-- Where this session is.  host is the client's own name, which stands for the server's
+-- when it is reached by a Unix socket or the loopback.  The timeline is that of the WAL
+-- being written: pg_control_checkpoint() lags behind a promotion.
+CREATE FUNCTION outbox.place(
+    p_host text, OUT system_identifier bigint, OUT timeline integer, OUT database oid, OUT address text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'this is a standby: the outbox works on the primary' USING ERRCODE = '25006';
+    END IF;
+    SELECT c.system_identifier INTO place.system_identifier FROM pg_control_system() AS c;
+    timeline := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer;
+    SELECT d.oid INTO place.database FROM pg_database AS d WHERE d.datname = current_database();
+    address := CASE WHEN inet_server_addr() IS NULL OR inet_server_addr() <<= '127.0.0.0/8'
+                         OR inet_server_addr() = '::1'
+                    THEN format('local:%s:%s', p_host, current_setting('port'))
+                    ELSE format('%s:%s', host(inet_server_addr()), inet_server_port()) END;
+END $$;
+
+-- Function:  outbox.xids_ahead()
+-- Returns:   what has a transaction id that this cluster has not reached; null: nothing
+CREATE FUNCTION outbox.xids_ahead() RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    reached xid8 := pg_snapshot_xmax(pg_current_snapshot());
+    highest xid8;
+BEGIN
+    SELECT e.xid INTO highest FROM outbox.event e ORDER BY e.xid DESC LIMIT 1;
+    IF highest >= reached THEN
+        RETURN format('an event has transaction id %s, this PostgreSQL has reached %s', highest, reached);
+    END IF;
+    SELECT t.self_xid INTO highest FROM outbox.tick t ORDER BY t.id DESC LIMIT 1;
+    IF highest > reached THEN
+        RETURN format('the last tick has transaction id %s, this PostgreSQL has reached %s', highest, reached);
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Function:  outbox.standing(host)
+-- May a relay of this host publish from here?
+-- Returns:   state: null if so, else the named state in which it halts, with its detail
+CREATE FUNCTION outbox.standing(p_host text, OUT state text, OUT detail text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    here  record;
+    meant outbox.meta;
+BEGIN
+    SELECT p.* INTO here FROM outbox.place(p_host) AS p;
+    SELECT m.* INTO meant FROM outbox.meta m;
+    IF meant.system_identifier <> here.system_identifier THEN
+        state := 'wrong_server';
+        detail := format('enabled on PostgreSQL system %s, this is %s', meant.system_identifier,
+                         here.system_identifier);
+        RETURN;
+    END IF;
+    detail := outbox.xids_ahead();
+    IF detail IS NOT NULL THEN
+        state := 'xids_ahead';
+    ELSIF meant.database <> here.database THEN
+        state := 'not_enabled';
+        detail := format('enabled in database %s, this is %s (%s): a copy', meant.database, here.database,
+                         current_database());
+    ELSIF meant.timeline <> here.timeline THEN
+        state := 'not_enabled';
+        detail := format('enabled on timeline %s, this is %s: a standby was promoted, or a backup was recovered',
+                         meant.timeline, here.timeline);
+    ELSIF meant.timeline IS NOT NULL AND here.address <> ALL (meant.enabled_addresses)
+          AND '*' <> ALL (meant.enabled_addresses) THEN
+        state := 'not_enabled';
+        detail := format('enabled at %s, this is %s', array_to_string(meant.enabled_addresses, ' and '),
+                         here.address);
+    END IF;
+END $$;
+
+-- Function:  outbox.same_files()
+-- Is the last tick's row the one that was written by its transaction?  A dump brings back
+-- its values, and the row is of the transaction that restored it; copied files, by
+-- pg_upgrade too, have the row itself.
+CREATE FUNCTION outbox.same_files() RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT t.xmin::text::numeric IN (t.self_xid::text::numeric % 4294967296,
+                                             (t.self_xid::text::numeric - 1) % 4294967296)
+              FROM outbox.tick t ORDER BY t.id DESC LIMIT 1);
+END $$;
+
+-- The part that enable and adopt share.
+CREATE FUNCTION outbox.settle_here(p_action text, p_host text, p_any boolean, p_reason text)
+RETURNS SETOF outbox.meta
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    here   record;
+    former outbox.meta;
+    made   outbox.meta;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);
+    SELECT p.* INTO here FROM outbox.place(p_host) AS p;
+    SELECT m.* INTO former FROM outbox.meta m FOR UPDATE;
+    UPDATE outbox.meta m
+       SET system_identifier = here.system_identifier, timeline = here.timeline, database = here.database,
+           enabled_addresses = ARRAY(
+               SELECT DISTINCT u.a FROM unnest(
+                   ARRAY[CASE WHEN p_any THEN '*' ELSE here.address END] ||
+                   CASE WHEN m.system_identifier = here.system_identifier AND m.timeline = here.timeline
+                             AND m.database = here.database THEN m.enabled_addresses
+                        WHEN '*' = ANY (m.enabled_addresses) THEN ARRAY['*'] ELSE '{}' END) AS u(a) ORDER BY 1)
+    RETURNING m.* INTO made;
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    VALUES (p_action, here.address, p_reason,
+            jsonb_build_object('was', to_jsonb(former), 'is', to_jsonb(made)));
+    RETURN NEXT made;
+END $$;
+
+-- Function:  outbox.enable(host, any_address, reason)
+-- Makes the place where this session is the one that publishes: after a promotion or a
+-- move.  On the same timeline it is one more, else it is the only one.  any_address: for
+-- servers whose address changes; then timeline and database alone tell a clone.
+-- Returns:   the row of outbox.meta.  What Kafka has is for the caller to compare, and
+-- the relay compares it again.
+CREATE FUNCTION outbox.enable(p_host text, p_any boolean DEFAULT false, p_reason text DEFAULT NULL)
+RETURNS SETOF outbox.meta
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found record;
+BEGIN
+    SELECT s.* INTO found FROM outbox.standing(p_host) AS s;
+    IF found.state = 'wrong_server' THEN
+        RAISE EXCEPTION '%: after pg_upgrade adopt it; after a restore rebase', found.detail USING ERRCODE = '55000';
+    ELSIF found.state = 'xids_ahead' THEN
+        RAISE EXCEPTION '%: rebase', found.detail USING ERRCODE = '55000';
+    END IF;
+    RETURN QUERY SELECT * FROM outbox.settle_here('enable', p_host, p_any, p_reason);
+END $$;
+
+-- Function:  outbox.adopt(host, reason)
+-- After pg_upgrade, which gives the cluster another system identifier: the files are the
+-- same, and the transaction ids go on.  Anything else is refused.
+-- Returns:   the row of outbox.meta
+CREATE FUNCTION outbox.adopt(p_host text, p_reason text DEFAULT NULL) RETURNS SETOF outbox.meta
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found record;
+    ahead text := outbox.xids_ahead();
+BEGIN
+    SELECT s.* INTO found FROM outbox.standing(p_host) AS s;
+    IF found.state IS DISTINCT FROM 'wrong_server' THEN
+        RAISE EXCEPTION 'this is the PostgreSQL system that the outbox was enabled on: there is nothing to adopt'
+            USING ERRCODE = '55000';
+    ELSIF ahead IS NOT NULL THEN
+        RAISE EXCEPTION '%: this is no upgraded cluster; rebase', ahead USING ERRCODE = '55000';
+    ELSIF NOT outbox.same_files() THEN
+        RAISE EXCEPTION 'this database was restored from a dump, not upgraded: rebase' USING ERRCODE = '55000';
+    END IF;
+    RETURN QUERY SELECT * FROM outbox.settle_here('adopt', p_host, false, p_reason);
+END $$;
+
+-- Function:  outbox.beyond_positions()
+-- The events that the lanes have not published as far as this database knows.  Goes by the
+-- ticks alone, not by what the cluster thinks of the transaction ids.
+CREATE FUNCTION outbox.beyond_positions() RETURNS TABLE (seq bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT e.seq
+      FROM outbox.meta m
+      JOIN outbox.lane n ON n.map = m.lane_map
+      JOIN outbox.tick a ON a.id = n.from_tick AND a.nonce = n.from_nonce
+      JOIN outbox.tick b ON b.id = n.to_tick AND b.nonce = n.to_nonce
+      JOIN outbox.event e ON e.seq > a.last_seq OR e.xid >= pg_snapshot_xmin(a.snapshot)
+     WHERE outbox.bucket(e.key, e.seq) BETWEEN n.bucket_low AND n.bucket_high
+       AND NOT (e.seq <= a.last_seq AND pg_visible_in_snapshot(e.xid, a.snapshot))
+       AND NOT (e.seq <= b.last_seq AND pg_visible_in_snapshot(e.xid, b.snapshot) AND (n.done OR e.seq <= n.seq));
+END $$;
+
+-- Function:  outbox.rebase(host, republish, reason)
+-- Begins a new incarnation here: after a restore, or when Kafka or this database lost what
+-- the other remembers.  Its lanes start at a fresh tick.  republish: what this database
+-- does not know to be published lies behind it and is published (again); else it is not.
+-- Whoever calls it has fenced the transactional ids of the former incarnations, and writes
+-- the first markers of the new one: until then its relays halt.
+-- Writers wait meanwhile.  Events keep their numbers, hence their order, and get this
+-- transaction's id, which the tick made here calls late.  An id that could be taken for
+-- one of this cluster is taken away from the events that are done with.
+-- Returns:   the new incarnation, its first tick, how many events lie behind it
+CREATE FUNCTION outbox.rebase(
+    p_host text, p_republish boolean, p_reason text DEFAULT NULL,
+    OUT incarnation uuid, OUT tick bigint, OUT nonce uuid, OUT events bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    here    record;
+    held    record;
+    former  outbox.meta;
+    own     xid8;
+    running pg_snapshot;
+    drawn   bigint;
+BEGIN
+    IF p_republish IS NULL THEN
+        RAISE EXCEPTION 'republish: must be true or false' USING ERRCODE = '22023', COLUMN = 'republish';
+    END IF;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'outbox.rebase() needs READ COMMITTED' USING ERRCODE = '25001';
+    END IF;
+    PERFORM set_config('synchronous_commit', 'on', true);
+    SELECT p.* INTO here FROM outbox.place(p_host) AS p;
+    PERFORM pg_advisory_xact_lock(outbox.lock_class(), 2);
+    PERFORM pg_advisory_xact_lock(outbox.lock_class(), 3);
+    FOR held IN SELECT l.name, l.holder, l.expires_at FROM outbox.lease l WHERE l.name LIKE 'lane/%' FOR UPDATE LOOP
+        IF held.holder IS NOT NULL AND held.expires_at > clock_timestamp() THEN
+            RAISE EXCEPTION '% is held by relay "%" until %: stop it first', held.name, held.holder, held.expires_at
+                USING ERRCODE = '55000';
+        END IF;
+    END LOOP;
+    UPDATE outbox.lease l SET holder = NULL, epoch = l.epoch + 1, expires_at = '-infinity' WHERE l.name LIKE 'lane/%';
+    IF EXISTS (SELECT FROM outbox.lane n, outbox.meta m
+                WHERE n.map = m.lane_map
+                  AND NOT (EXISTS (SELECT FROM outbox.tick t WHERE t.id = n.from_tick AND t.nonce = n.from_nonce)
+                           AND EXISTS (SELECT FROM outbox.tick t WHERE t.id = n.to_tick AND t.nonce = n.to_nonce))) THEN
+        RAISE EXCEPTION 'a lane''s position names a tick that is not there' USING ERRCODE = 'XX001';
+    END IF;
+    -- From here on nobody has written what is not committed, and nobody draws a number.
+    LOCK TABLE outbox.event IN SHARE ROW EXCLUSIVE MODE;
+    own := pg_current_xact_id();
+    running := pg_current_snapshot();
+    events := 0;
+    IF p_republish THEN
+        UPDATE outbox.event e SET xid = own FROM outbox.beyond_positions() AS b WHERE e.seq = b.seq;
+        GET DIAGNOSTICS events = ROW_COUNT;
+    ELSE
+        SELECT count(*) INTO events FROM outbox.beyond_positions();
+    END IF;
+    UPDATE outbox.event e SET xid = '1' WHERE e.xid >= pg_snapshot_xmin(running) AND e.xid <> own;
+    UPDATE outbox.event_partition p SET attached_xid = '1', open_by = NULL WHERE p.attached_xid >= own;
+    -- A restored sequence may lie behind what was drawn from it.
+    PERFORM setval('outbox.event_seq', s.last)
+       FROM (SELECT max(e.seq) AS last FROM outbox.event e) AS s, outbox.event_seq q WHERE s.last > q.last_value;
+    PERFORM setval('outbox.tick_seq', s.last)
+       FROM (SELECT max(t.id) AS last FROM outbox.tick t) AS s, outbox.tick_seq q WHERE s.last > q.last_value;
+    SELECT CASE WHEN q.is_called THEN q.last_value ELSE q.last_value - 1 END INTO drawn FROM outbox.event_seq q;
+    INSERT INTO outbox.tick AS t (snapshot, last_seq, self_xid)
+    SELECT format('%s:%s:%s', least(pg_snapshot_xmin(running)::text::numeric, own::text::numeric), own,
+                  (SELECT string_agg(x.xid::text, ',' ORDER BY x.xid) FROM pg_snapshot_xip(running) AS x(xid)
+                    WHERE x.xid < own))::pg_snapshot,
+           drawn, (own::text::numeric + 1)::text::xid8
+    RETURNING t.id, t.nonce INTO rebase.tick, rebase.nonce;
+    SELECT m.* INTO former FROM outbox.meta m FOR UPDATE;
+    INSERT INTO outbox.former_incarnation (incarnation, born_on) VALUES (former.incarnation, former.born_on);
+    UPDATE outbox.meta m
+       SET incarnation = gen_random_uuid(), system_identifier = here.system_identifier,
+           born_on = here.system_identifier, timeline = here.timeline, database = here.database,
+           enabled_addresses = CASE WHEN '*' = ANY (m.enabled_addresses) THEN ARRAY['*'] ELSE ARRAY[here.address] END
+    RETURNING m.incarnation INTO rebase.incarnation;
+    UPDATE outbox.lane n
+       SET from_tick = rebase.tick, from_nonce = rebase.nonce, to_tick = rebase.tick, to_nonce = rebase.nonce,
+           seq = 0, done = true, started = true, publish = 'exactly_once', halted = NULL, halted_detail = NULL
+     WHERE n.map = former.lane_map;
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    VALUES ('rebase', rebase.incarnation::text, p_reason,
+            jsonb_build_object('republish', p_republish, 'events', rebase.events, 'tick', rebase.tick,
+                               'was', to_jsonb(former)));
+END $$;
+
 -- Whoever operates sees the lag, as a reader does: outboxctl status and lane list.
 GRANT EXECUTE ON FUNCTION outbox.batch(bigint, bigint, bigint, bigint, integer, integer, integer),
                           outbox.batch_rows(xid8[], xid8, xid8, bigint, pg_snapshot, bigint, bigint, bigint, integer, integer, integer),
@@ -305,10 +569,15 @@ BEGIN
           FROM pg_proc p WHERE p.pronamespace = 'outbox'::regnamespace
            AND p.proname IN ('audit_migration', 'endpoint_disable', 'endpoint_enable', 'endpoint_test', 'hmac_sha256',
                              'delivery_revive', 'delivery_retry', 'delivery_retry_of', 'delivery_resolve',
-                             'route_add', 'route_remove')
+                             'route_add', 'route_remove', 'place', 'xids_ahead', 'standing', 'same_files',
+                             'settle_here', 'enable', 'adopt', 'beyond_positions', 'rebase')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f.signature);
-        IF f.name NOT IN ('audit_migration', 'hmac_sha256', 'delivery_revive') THEN
+        IF f.name = 'standing' THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_relay, outbox_reader', f.signature);
+        END IF;
+        IF f.name NOT IN ('audit_migration', 'hmac_sha256', 'delivery_revive', 'settle_here', 'place',
+                          'xids_ahead', 'same_files') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_admin', f.signature);
         END IF;
     END LOOP;

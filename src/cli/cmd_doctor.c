@@ -6,13 +6,11 @@
 #include "cli/cli.h"
 #include "cli/doctor.h"
 #include "cli/output.h"
-#include "config/config.h"
+#include "cli/relay_config.h"
 #include "runtime/log.h"
 
 static const struct flag_spec flags[] = {
-    {"config", "FILE", "the relay's configuration: Kafka is checked too"},
-    {"kafka", "SERVERS", "or only this: kafka.bootstrap.servers, host:port,..."},
-    {"topic-prefix", "PREFIX", "the relay's topic_prefix; outbox"},
+    RELAY_CONFIG_FLAGS,
     {"patience", "TIME", "what waits longer is a finding; 60s"},
     {"transaction-age", "TIME", "a transaction that is open longer is one; 15m"},
     {"list", NULL, "only list what can be found"},
@@ -41,47 +39,6 @@ static int print_list(const struct cli *cli)
         print_json(stdout, array);
     else
         json_decref(array);
-    return CLI_OK;
-}
-
-/* ---- the relay's configuration ---- */
-
-static bool names_kafka(const struct cli *cli)
-{
-    return flag_given(&cli->args, "config") || flag_given(&cli->args, "kafka") || getenv("OUTBOX_CONFIG") ||
-           getenv("OUTBOX_KAFKA_BOOTSTRAP_SERVERS");
-}
-
-/* As the relay would read it, with what the flags say above all. */
-static int load_config(struct doctor *doctor)
-{
-    static const struct {
-        const char *flag, *option;
-    } map[] = {{"config", "--config"},
-               {"kafka", "--kafka.bootstrap.servers"},
-               {"topic-prefix", "--topic_prefix"},
-               {"dsn", "--dsn"}};
-    enum { WORDS = sizeof(map) / sizeof(map[0]) * 2 + 2 };
-    struct cli *cli = doctor->cli;
-    char *words[WORDS] = {(char *)(uintptr_t) "outboxctl"};
-    outbox_error *err = NULL;
-    int count = 1;
-
-    for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++) {
-        const char *value = flag_text(&cli->args, map[i].flag);
-
-        if (!value)
-            continue;
-        words[count++] = (char *)(uintptr_t)map[i].option;
-        words[count++] = (char *)(uintptr_t)value;
-    }
-    if (flag_given(&cli->args, "insecure"))
-        words[count++] = (char *)(uintptr_t) "--insecure=yes";
-    doctor->config = config_load(count, words, environ, &err);
-    if (!doctor->config)
-        return cli_fail_error(err);
-    cli->dsn = config_relay(doctor->config)->dsn;
-    cli->insecure = config_relay(doctor->config)->insecure;
     return CLI_OK;
 }
 
@@ -182,15 +139,17 @@ static int run(struct cli *cli)
 
     /* What Kafka's client says on its own stands in the findings. */
     log_set_level(LOG_LEVEL_ERROR);
-    if (flag_given(&cli->args, "list"))
+    if (gethostname(doctor.host, sizeof(doctor.host) - 1) != 0)
+        code = cli_fail(CLI_FAILED, "this machine has no name");
+    else if (flag_given(&cli->args, "list"))
         code = print_list(cli);
     else if (flag_duration(&cli->args, "patience", MILLISECONDS(1), SECONDS(86400 * 30), SECONDS(60),
                            &doctor.patience, &err) < 0 ||
              flag_duration(&cli->args, "transaction-age", MILLISECONDS(1), SECONDS(86400 * 30), SECONDS(900),
                            &doctor.transaction_age, &err) < 0)
         code = cli_fail_error(err);
-    else if (names_kafka(cli))
-        code = load_config(&doctor);
+    else if (relay_config_named(cli))
+        code = relay_config_load(cli, &doctor.config);
     if (code == CLI_OK && !flag_given(&cli->args, "list"))
         code = examine(&doctor);
     cli->dsn = NULL; /* the configuration's */

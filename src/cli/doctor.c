@@ -19,8 +19,16 @@ const struct finding_kind finding_kinds[FINDINGS] = {
     [FINDING_DATABASE_COPIED] = {"database_copied", true,
                                  "this database runs on another PostgreSQL system than the outbox was made on: it"
                                  " is a restore or a copy, and no relay publishes from it",
-                                 "if the original still publishes, leave it so; else see docs/operations.md on"
-                                 " restored databases"},
+                                 "if the original still publishes, leave it so; else, after pg_upgrade, outboxctl"
+                                 " adopt, and after a restore outboxctl rebase"},
+    [FINDING_NOT_ENABLED] = {"not_enabled", true,
+                             "seen from here, this is not the place where the outbox was enabled: a clone, a promoted"
+                             " standby, another address; no relay of this machine publishes from it",
+                             "a clone: leave it so; else outboxctl enable, which says whether all is well"},
+    [FINDING_XIDS_AHEAD] = {"xids_ahead", true,
+                            "events or ticks came from another PostgreSQL, by a dump or a copy: as they are, they would"
+                            " never be seen, or be taken for others; no relay publishes",
+                            "if the original still publishes, leave it so; else outboxctl rebase"},
     [FINDING_STANDBY] = {"standby", false, "this is a standby: relays cannot work here, and some checks tell little",
                          "connect to the primary"},
     [FINDING_LANE_UNOWNED] = {"lane_unowned", true,
@@ -29,7 +37,9 @@ const struct finding_kind finding_kinds[FINDINGS] = {
     [FINDING_LANE_HALTED] = {"lane_halted", true,
                              "the lane's relay stopped because the position cannot be proven; nothing was"
                              " published since",
-                             "find the state in docs/operations.md; remove the cause, then start the relay again"},
+                             "find the state in docs/troubleshooting.md; remove the cause, or decide by outboxctl"
+                             " enable, adopt or rebase, which explain before they change anything; then start the"
+                             " relay again"},
     [FINDING_LANE_BEHIND] = {"lane_behind", false, "events wait longer for their publishing than they should",
                              "look into the relay's log; compare published in two calls of outboxctl lane list: does"
                              " it advance?"},
@@ -115,7 +125,8 @@ const struct finding_kind finding_kinds[FINDINGS] = {
     [FINDING_POSITION_MISMATCH] = {"position_mismatch", true,
                                    "the position in Kafka does not follow the one in the database: Kafka lost data,"
                                    " or one of them went back in time; no relay takes over",
-                                   "find the state that the relay halts with in docs/operations.md"},
+                                   "find the state in docs/troubleshooting.md; if its cause cannot be removed,"
+                                   " outboxctl rebase says what may be lost or doubled"},
     [FINDING_TOPIC_MISSING] = {"topic_missing", false, "a route leads to a topic that does not exist",
                                "create it, or set create_topics=yes"},
     [FINDING_REPLICATION_LOW] = {"replication_low", false,

@@ -10,6 +10,8 @@ enum finding {
     FINDING_SCHEMA_NEWER,
     FINDING_SCHEMA_ALTERED,
     FINDING_DATABASE_COPIED,
+    FINDING_NOT_ENABLED,
+    FINDING_XIDS_AHEAD,
     FINDING_STANDBY,
     FINDING_LANE_UNOWNED,
     FINDING_LANE_HALTED,
@@ -60,6 +62,7 @@ struct config;
 struct doctor {
     struct cli *cli;
     struct config *config;   /* the relay's, for Kafka; NULL: none was named */
+    char host[256];          /* this machine, where the relay is supposed to run */
     mono_us patience;        /* what lasts longer is a finding */
     mono_us transaction_age; /* ... of transactions */
     json_t *findings;        /* objects: name, severity, subject, detail, meaning, remedy */

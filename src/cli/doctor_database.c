@@ -5,7 +5,7 @@
 #include "cli/lanes.h"
 
 /* What a check takes as $1. */
-enum parameter { NOTHING, PATIENCE, TRANSACTION_AGE };
+enum parameter { NOTHING, PATIENCE, TRANSACTION_AGE, HOST };
 
 /* A row is a finding: its subject (may be null), its detail. */
 struct check {
@@ -21,6 +21,10 @@ static const struct check checks[] = {
     {FINDING_DATABASE_COPIED, NOTHING, false,
      "SELECT NULL, format('enabled on system %s, running on %s', m.system_identifier, c.system_identifier)"
      "  FROM outbox.meta m, pg_control_system() c WHERE m.system_identifier <> c.system_identifier"},
+    {FINDING_NOT_ENABLED, HOST, false,
+     "SELECT NULL, s.detail FROM outbox.standing($1) AS s WHERE s.state = 'not_enabled'"},
+    {FINDING_XIDS_AHEAD, HOST, false,
+     "SELECT NULL, s.detail FROM outbox.standing($1) AS s WHERE s.state = 'xids_ahead'"},
     {FINDING_STANDBY, NOTHING, false,
      "SELECT NULL, 'pg_is_in_recovery() is true' WHERE pg_is_in_recovery()"},
     {FINDING_TICKS_STOPPED, PATIENCE, false,
@@ -152,7 +156,9 @@ static void run_check(struct doctor *doctor, const struct check *check)
     struct pg_args args = PG_ARGS_INIT;
     PGresult *result = NULL;
 
-    if (check->parameter != NOTHING)
+    if (check->parameter == HOST)
+        pg_arg_text(&args, doctor->host);
+    else if (check->parameter != NOTHING)
         pg_arg_interval_us(&args, check->parameter == PATIENCE ? doctor->patience : doctor->transaction_age);
     if (!doctor_query(doctor, check->finding, check->finding, check->sql, &args, &result))
         return;

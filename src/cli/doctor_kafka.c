@@ -1,24 +1,18 @@
 /* What Kafka tells: the progress topic, the topics of the routes, the lanes' positions. */
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/uuid.h"
 #include "cli/doctor.h"
-#include "config/config.h"
-#include "core/position.h"
+#include "cli/markers.h"
+#include "cli/relay_config.h"
 #include "sink/inspect.h"
 #include "sink/kafka.h"
-#include "sink/progress.h"
 
 #define FIRST FINDING_KAFKA_UNREACHABLE
 #define LAST FINDING_UNCLEAN_ELECTION
 #define TOPICS_MAX "500"
 
-/* The lanes, read before their markers: those may be ahead of it then, but never behind. */
 static const char positions_sql[] =
-    "SELECT n.map, n.lane, n.from_tick, n.from_nonce, n.to_tick, n.to_nonce, n.seq, n.done, n.started,"
-    "       m.incarnation"
-    "  FROM outbox.meta m JOIN outbox.lane n ON n.map = m.lane_map ORDER BY n.lane";
+    "SELECT n.started FROM outbox.meta m JOIN outbox.lane n ON n.map = m.lane_map ORDER BY n.lane";
 static const char topics_sql[] =
     "SELECT DISTINCT r.topic FROM outbox.route r WHERE r.topic IS NOT NULL ORDER BY 1 LIMIT " TOPICS_MAX;
 
@@ -73,73 +67,24 @@ static void judge_progress(struct check *check, const char *topic, const struct 
 
 /* ---- positions ---- */
 
-static struct tick_id read_tick(const PGresult *rows, int row, const char *tick, const char *nonce)
-{
-    struct tick_id id = {.id = pg_get_int(rows, row, PQfnumber(rows, tick))};
-    struct outbox__uuid uuid = {{0}};
-
-    outbox__uuid_parse(PQgetvalue(rows, row, PQfnumber(rows, nonce)), &uuid);
-    memcpy(id.nonce, uuid.bytes, sizeof(id.nonce));
-    return id;
-}
-
-static struct position read_position(const PGresult *rows, int row)
-{
-    return (struct position){.from = read_tick(rows, row, "from_tick", "from_nonce"),
-                             .to = read_tick(rows, row, "to_tick", "to_nonce"),
-                             .seq = pg_get_int(rows, row, PQfnumber(rows, "seq")),
-                             .done = pg_get_bool(rows, row, PQfnumber(rows, "done"))};
-}
-
-static void judge_position(struct doctor *doctor, const PGresult *rows, int row,
-                           const struct progress_answer *answer)
-{
-    struct position ours = read_position(rows, row);
-    char subject[64];
-
-    snprintf(subject, sizeof(subject), "lane %s", PQgetvalue(rows, row, PQfnumber(rows, "lane")));
-    if (!answer->found) {
-        if (pg_get_bool(rows, row, PQfnumber(rows, "started")))
-            doctor_found(doctor, FINDING_POSITION_MISMATCH, subject,
-                         "marker_missing: it has published, and Kafka has no marker of it");
-        return;
-    }
-    switch (position_compare(&ours, &answer->marker.position)) {
-    case POSITION_SAME:
-    case POSITION_BEFORE:
-        break;
-    case POSITION_AFTER:
-        doctor_found(doctor, FINDING_POSITION_MISMATCH, subject,
-                     "marker_behind: the marker in Kafka lies behind what the database has acknowledged");
-        break;
-    case POSITION_CONFLICT:
-        doctor_found(doctor, FINDING_POSITION_MISMATCH, subject,
-                     "marker_conflict: the marker in Kafka and the position in the database cannot both be true");
-        break;
-    }
-}
-
 static void check_positions(struct check *check)
 {
-    const PGresult *rows = check->positions;
-    outbox_error *err = NULL;
-    struct progress *progress = progress_open(check->kafka, &err);
+    struct lane_markers markers = {NULL, 0};
 
-    for (int row = 0; progress && row < PQntuples(rows); row++) {
-        struct outbox__uuid incarnation = {{0}};
-        struct progress_answer answer;
-
-        outbox__uuid_parse(PQgetvalue(rows, row, PQfnumber(rows, "incarnation")), &incarnation);
-        if (progress_read(progress, incarnation.bytes, (int)pg_get_int(rows, row, PQfnumber(rows, "map")),
-                          (int)pg_get_int(rows, row, PQfnumber(rows, "lane")), clock_now() + check->patience,
-                          &answer, &err) != SINK_OK)
-            break;
-        judge_position(check->doctor, rows, row, &answer);
+    if (markers_read(check->doctor->cli, check->kafka, check->patience, &markers) != CLI_OK) {
+        doctor_unchecked(check->doctor, FINDING_POSITION_MISMATCH, "the markers cannot be read");
+        return;
     }
-    if (err)
-        doctor_unchecked(check->doctor, FINDING_POSITION_MISMATCH, "%s", outbox_error_message(err));
-    outbox_error_free(err);
-    progress_close(progress);
+    for (size_t i = 0; i < markers.count; i++) {
+        enum marker_verdict verdict = markers.list[i].verdict;
+        char subject[64];
+
+        snprintf(subject, sizeof(subject), "lane %d", markers.list[i].ours.lane);
+        if (verdict != MARKER_GOOD && verdict != MARKER_NONE)
+            doctor_found(check->doctor, FINDING_POSITION_MISMATCH, subject, "%s: %s", marker_verdict_name(verdict),
+                         marker_verdict_text(verdict));
+    }
+    markers_free(&markers);
 }
 
 /* ---- topics ---- */
@@ -186,25 +131,11 @@ static void check_cluster(struct check *check)
 
 static int make_kafka(struct check *check)
 {
-    const struct relay_config *config = check->config;
-    struct kafka_property *properties = calloc(config->kafka_count + 1, sizeof(*properties));
-    const struct kafka_settings settings = {.properties = properties,
-                                            .property_count = config->kafka_count,
-                                            .prefix = config->topic_prefix,
-                                            .topic_partitions = config->topic_partitions,
-                                            .topic_replication = config->topic_replication,
-                                            .transaction_timeout = config->transaction_timeout,
-                                            .insecure = config->insecure};
     outbox_error *err = NULL;
 
-    if (!properties)
-        return cli_fail(CLI_FAILED, "out of memory");
-    for (size_t i = 0; i < config->kafka_count; i++)
-        properties[i] = (struct kafka_property){config->kafka[i].name, config->kafka[i].value};
-    check->kafka = kafka_new(&settings, &err);
+    check->kafka = relay_config_kafka(check->config, &err);
     if (check->kafka)
         check->inspector = inspector_open(check->kafka, &err);
-    free(properties);
     return check->inspector ? CLI_OK : cli_fail_error(err);
 }
 

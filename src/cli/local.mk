@@ -19,6 +19,8 @@ outboxctl_SOURCES = \
     %D%/cmd_endpoint_test.c \
     %D%/cmd_lane.c \
     %D%/cmd_migrate.c \
+    %D%/cmd_place.c \
+    %D%/cmd_rebase.c \
     %D%/cmd_route.c \
     %D%/cmd_status.c \
     %D%/cmd_tail.c \
@@ -29,7 +31,10 @@ outboxctl_SOURCES = \
     %D%/find.c %D%/find.h \
     %D%/help.c %D%/help.h \
     %D%/lanes.c %D%/lanes.h \
-    %D%/main.c
+    %D%/main.c \
+    %D%/markers.c %D%/markers.h \
+    %D%/place.c %D%/place.h \
+    %D%/relay_config.c %D%/relay_config.h
 outboxctl_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(JANSSON_CFLAGS)
 outboxctl_LDADD = libcli.la libwebhook.la libsink.la libcore.la libconfig.la libpgconn.la libruntime.la \
     libbase.la $(RDKAFKA_LIBS) $(CURL_LIBS) $(LIBPQ_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) -lpthread

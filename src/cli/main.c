@@ -13,7 +13,8 @@
 
 static const struct command *const commands[] = {
     &migrate_command,          &status_command,           &doctor_command,
-    &lane_list_command,        &emit_command,             &tail_command,
+    &lane_list_command,        &enable_command,           &adopt_command,
+    &rebase_command,           &emit_command,             &tail_command,
     &endpoint_add_command,     &endpoint_list_command,    &endpoint_show_command,
     &endpoint_test_command,    &endpoint_disable_command, &endpoint_enable_command,
     &endpoint_remove_command,  &delivery_list_command,    &delivery_show_command,

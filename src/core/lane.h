@@ -73,7 +73,8 @@ enum lane_state {
 #undef LANE_STATE_ENUM
 };
 
-/* Why a lane halted; the names are part of the interface to operators. */
+/* Why a lane halted; the names, and the order, which gives the relay's exit code, are part of
+ * the interface to operators. */
 #define LANE_HALT_MAP(X)                                                                                     \
     X(LANE_HALT_NONE, "none", "")                                                                            \
     X(LANE_HALT_MARKER_MISSING, "marker_missing",                                                            \
@@ -90,7 +91,13 @@ enum lane_state {
       "the marker in Kafka and the position in the database contradict each other")                          \
     X(LANE_HALT_WRONG_SERVER, "wrong_server",                                                                \
       "this database runs on another PostgreSQL system than the outbox was enabled on: "                     \
-      "it is a restore or a copy")
+      "it is a restore or a copy")                                                                           \
+    X(LANE_HALT_NOT_ENABLED, "not_enabled",                                                                  \
+      "this database, its address or its timeline is not the one that the outbox was enabled on: "           \
+      "it is a clone or a promoted standby, or it has moved")                                                \
+    X(LANE_HALT_XIDS_AHEAD, "xids_ahead",                                                                    \
+      "events or ticks have transaction ids that this PostgreSQL has not reached: "                          \
+      "they came from another one, by a dump or a copy")
 
 enum lane_halt {
 #define LANE_HALT_ENUM(constant, name, text) constant,
@@ -149,7 +156,7 @@ enum lane_event_kind {
     LANE_EVENT_STOP,          /* finish what is open, give the lease back */
     LANE_EVENT_TIMER,
     LANE_EVENT_TICK,          /* tick: a new one, durably committed */
-    LANE_EVENT_ACQUIRED,      /* epoch, lease_until, position, started, at_least_once, system_matches, published,
+    LANE_EVENT_ACQUIRED,      /* epoch, lease_until, position, started, at_least_once, standing, published,
                                * endpoints */
     LANE_EVENT_NOT_ACQUIRED,  /* retry_after */
     LANE_EVENT_VERIFIED,      /* found: the ticks are there */
@@ -181,7 +188,7 @@ struct lane_event {
     bool foreign;
     bool tainted;
     bool refused;
-    bool system_matches;
+    enum lane_halt standing; /* of the database: NONE, or why it must not publish */
     int64_t epoch;
     int64_t lease_until;
     int64_t retry_after;
@@ -214,6 +221,8 @@ int64_t lane_epoch(const struct lane *lane);
 int64_t lane_leases_lost(const struct lane *lane);
 const char *lane_state_name(enum lane_state state);
 const char *lane_halt_name(enum lane_halt halt);
+/* False if there is none of that name. */
+bool lane_halt_by_name(const char *name, enum lane_halt *ret);
 const char *lane_halt_text(enum lane_halt halt);
 
 #endif

@@ -1,6 +1,8 @@
 /* What the lane tells of itself. */
 #include "core/lane_internal.h"
 
+#include <string.h>
+
 static const char *const state_names[] = {
 #define LANE_STATE_NAME(constant, name) name,
     LANE_STATE_MAP(LANE_STATE_NAME)
@@ -32,6 +34,17 @@ const char *lane_state_name(enum lane_state state)
 const char *lane_halt_name(enum lane_halt halt)
 {
     return halt_names[halt];
+}
+
+bool lane_halt_by_name(const char *name, enum lane_halt *ret)
+{
+    for (size_t i = 0; i < sizeof(halt_names) / sizeof(halt_names[0]); i++) {
+        if (strcmp(halt_names[i], name) == 0) {
+            *ret = (enum lane_halt)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *lane_halt_text(enum lane_halt halt)

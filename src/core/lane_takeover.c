@@ -45,8 +45,8 @@ void lane_on_acquired(struct lane *lane, const struct lane_event *event)
     lane->endpoints = event->endpoints;
     lane->producer_open = false;
     carry_over(lane);
-    if (!event->system_matches)
-        lane_stop_as(lane, LANE_HALT_WRONG_SERVER);
+    if (event->standing != LANE_HALT_NONE)
+        lane_stop_as(lane, event->standing);
     else
         lane->state = LANE_COMPARING;
 }

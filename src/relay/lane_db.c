@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/fault.h"
 #include "runtime/log.h"
@@ -19,14 +20,21 @@ struct lane_db {
     struct pg *pg;
     struct repeat repeat;
     struct reader *reader;
+    char host[256];            /* this machine's name */
+    char standing_detail[256]; /* why the database must not publish */
 };
 
 struct lane_db *lane_db_new(struct settings *settings, int map, int lane)
 {
     struct lane_db *db = calloc(1, sizeof(*db));
 
-    if (db)
-        *db = (struct lane_db){.settings = SETTINGS_VIEW_INIT(settings), .map = map, .lane = lane};
+    if (!db)
+        return NULL;
+    *db = (struct lane_db){.settings = SETTINGS_VIEW_INIT(settings), .map = map, .lane = lane};
+    if (gethostname(db->host, sizeof(db->host) - 1) != 0) {
+        free(db);
+        return NULL;
+    }
     return db;
 }
 
@@ -71,7 +79,7 @@ static int renew_reader(struct lane_db *db, const struct lease_grant *grant, out
 
 static int do_acquire(struct lane_db *db, mono_us deadline, struct relay_message *answer, outbox_error **reterr)
 {
-    struct lease_request request = {db->map, db->lane, db->config->name, db->config->lease};
+    struct lease_request request = {db->map, db->lane, db->config->name, db->config->lease, db->host};
     struct lane_event *event = &answer->event;
     struct lease_grant grant;
     int status = connect(db, reterr);
@@ -94,7 +102,11 @@ static int do_acquire(struct lane_db *db, mono_us deadline, struct relay_message
     event->started = grant.started;
     event->at_least_once = grant.at_least_once;
     event->published = grant.published;
-    event->system_matches = grant.system_matches;
+    event->standing = LANE_HALT_NONE;
+    /* One that a newer schema knows and this program does not is a reason to stop, too. */
+    if (grant.standing[0] != '\0' && !lane_halt_by_name(grant.standing, &event->standing))
+        event->standing = LANE_HALT_NOT_ENABLED;
+    memcpy(db->standing_detail, grant.standing_detail, sizeof(db->standing_detail));
     event->endpoints = grant.endpoints;
     answer->identity = (struct lane_identity){.system_identifier = grant.system_identifier,
                                               .bucket_low = grant.bucket_low,
@@ -152,7 +164,7 @@ static int do_acknowledge(struct lane_db *db, const struct lane_action *action, 
 static int do_check_lease(struct lane_db *db, const struct lane_action *action, mono_us deadline,
                           struct relay_message *answer, outbox_error **reterr)
 {
-    struct lease_request request = {db->map, db->lane, db->config->name, db->config->lease};
+    struct lease_request request = {db->map, db->lane, db->config->name, db->config->lease, db->host};
 
     answer->event.kind = LANE_EVENT_LEASE_CHECKED;
     return lease_renew(db->pg, &request, action->epoch, deadline, &answer->event.found,
@@ -170,8 +182,9 @@ static int do_record(struct lane_db *db, const struct lane_action *action, mono_
 static int do_note_halt(struct lane_db *db, const struct lane_action *action, mono_us deadline,
                         struct relay_message *answer, outbox_error **reterr)
 {
-    int status = lease_note_halt(db->pg, db->map, db->lane, action->epoch, lane_halt_name(action->halt),
-                                 lane_halt_text(action->halt), deadline, reterr);
+    const char *detail = db->standing_detail[0] ? db->standing_detail : lane_halt_text(action->halt);
+    int status = lease_note_halt(db->pg, db->map, db->lane, action->epoch, lane_halt_name(action->halt), detail,
+                                 deadline, reterr);
 
     answer->event.kind = LANE_EVENT_RELEASED;
     if (status < 0)

@@ -139,14 +139,15 @@ static enum sink_result do_open(struct lane_kafka *lane, const struct lane_job *
 {
     /* The predecessor's open transaction may have to be aborted by its timeout first. */
     mono_us deadline = clock_now() + 2 * lane->config->transaction_timeout;
-    char incarnation[OUTBOX__UUID_TEXT];
-    struct outbox__uuid uuid;
-    char id[256];
+    struct marker marker = {.map = lane->map, .lane = lane->lane};
     enum sink_result result;
+    char id[512];
 
-    memcpy(uuid.bytes, job->identity.incarnation, sizeof(uuid.bytes));
-    outbox__uuid_format(&uuid, incarnation);
-    snprintf(id, sizeof(id), "%s.%s.%d.%d", lane->config->topic_prefix, incarnation, lane->map, lane->lane);
+    memcpy(marker.incarnation, job->identity.incarnation, sizeof(marker.incarnation));
+    if (!marker_transactional_id(&marker, lane->config->topic_prefix, id, sizeof(id))) {
+        outbox__fail(reterr, OUTBOX_EINVAL, "topic_prefix", "topic_prefix: is too long for a transactional id");
+        return SINK_FAILED;
+    }
     lane->producer = producer_new(lane->kafka, id, reterr);
     if (!lane->producer)
         return SINK_FAILED;

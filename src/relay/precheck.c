@@ -40,6 +40,29 @@ static bool check_schema(struct pg *pg, mono_us deadline)
     return good;
 }
 
+/* Would a relay halt here, whatever is in Kafka? */
+static bool check_place(struct pg *pg, mono_us deadline)
+{
+    struct pg_args args = PG_ARGS_INIT;
+    outbox_error *err = NULL;
+    PGresult *result = NULL;
+    char host[256] = "";
+    bool good = gethostname(host, sizeof(host) - 1) == 0;
+
+    pg_arg_text(&args, host);
+    good = good && pg_exec(pg, "SELECT s.state, s.detail FROM outbox.standing($1) AS s", &args, 0, deadline,
+                           &result, &err) == OUTBOX_OK;
+    if (good && !PQgetisnull(result, 0, 0)) {
+        outbox__fail(&err, OUTBOX_ESTATE, NULL, "%s: %s; see outboxctl doctor", PQgetvalue(result, 0, 0),
+                     PQgetvalue(result, 0, 1));
+        good = false;
+    }
+    PQclear(result);
+    say(good, "outbox enabled here", err);
+    outbox_error_free(err);
+    return good;
+}
+
 static bool check_bell(const struct relay_config *config, struct pg *pg, mono_us deadline)
 {
     outbox_error *err = NULL;
@@ -78,7 +101,7 @@ static bool check_postgres(const struct relay_config *config, PGresult **ret_top
     if (pg && pg_weakness(pg_raw(pg)))
         printf("PostgreSQL: warning: %s\n", pg_weakness(pg_raw(pg)));
     if (pg) {
-        good = check_schema(pg, deadline) && check_bell(config, pg, deadline);
+        good = check_schema(pg, deadline) && check_place(pg, deadline) && check_bell(config, pg, deadline);
         *ret_topics = read_topics(pg, deadline);
     }
     pg_close(pg);

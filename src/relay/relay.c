@@ -230,6 +230,14 @@ static void allow_webhooks(struct relay *relay)
     begin_stop(relay, RELAY_EXIT_FAILED);
 }
 
+/* The codes follow the states. */
+static enum relay_exit exit_of(enum lane_halt halt)
+{
+    _Static_assert(RELAY_EXIT_XIDS_AHEAD - RELAY_EXIT_MARKER_MISSING == LANE_HALT_XIDS_AHEAD - LANE_HALT_MARKER_MISSING,
+                   "each state of a halt has its exit code");
+    return (enum relay_exit)(RELAY_EXIT_MARKER_MISSING + (int)halt - (int)LANE_HALT_MARKER_MISSING);
+}
+
 static void look_at_lane(struct relay *relay)
 {
     enum lane_state state = lane_runner_state(relay->lane);
@@ -243,7 +251,7 @@ static void look_at_lane(struct relay *relay)
 
         log_error("halted", LOG_NUMBER("lane", 0), LOG_TEXT("state", lane_halt_name(halt)),
                   LOG_TEXT("reason", lane_halt_text(halt)));
-        begin_stop(relay, RELAY_EXIT_HALTED);
+        begin_stop(relay, exit_of(halt));
     }
 }
 

@@ -5,6 +5,7 @@
 #ifndef SINK_MARKER_H
 #define SINK_MARKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,8 @@ struct marker {
 
 /* Whose marker it is.  Returns the length. */
 size_t marker_key(const struct marker *marker, char ret_key[MARKER_KEY_SIZE]);
+/* The transactional.id of whoever writes this lane's markers.  False: too long. */
+bool marker_transactional_id(const struct marker *marker, const char *prefix, char *ret, size_t room);
 /* The record's value.  Returns the length. */
 size_t marker_encode(const struct marker *marker, char ret_text[MARKER_TEXT_SIZE]);
 /* Strict: every member, of the right type and range, and no other; a version this

@@ -7,15 +7,15 @@
 #include "base/uuid.h"
 
 static const char sql_acquire[] =
-    "SELECT a.epoch, a.retry_after, a.former_holder FROM outbox.lane_acquire($1, $2, $3, $4::interval) AS a";
+    "SELECT a.epoch, a.retry_after, a.former_holder FROM outbox.lane_acquire($1, $2, $3, $4::interval, $5)"
+    " AS a";
 
 static const char sql_lane[] =
     "SELECT l.from_tick, l.from_nonce, l.to_tick, l.to_nonce, l.seq, l.done, l.started, l.published,"
-    "       l.bucket_low, l.bucket_high, m.system_identifier, m.system_identifier = c.system_identifier,"
-    "       m.incarnation,"
+    "       l.bucket_low, l.bucket_high, m.born_on, s.state, m.incarnation,"
     "       (SELECT count(*) FROM outbox.endpoint WHERE enabled AND removed_at IS NULL),"
-    "       l.publish = 'at_least_once'"
-    "  FROM outbox.lane AS l, outbox.meta AS m, pg_catalog.pg_control_system() AS c"
+    "       l.publish = 'at_least_once', s.detail"
+    "  FROM outbox.lane AS l, outbox.meta AS m, outbox.standing($3) AS s"
     " WHERE l.map = $1 AND l.lane = $2";
 
 static const char sql_renew[] = "SELECT outbox.lane_renew($1, $2, $3, $4::interval)";
@@ -42,6 +42,7 @@ static int read_lane(struct pg *pg, const struct lease_request *request, mono_us
 
     pg_arg_int(&args, request->map);
     pg_arg_int(&args, request->lane);
+    pg_arg_text(&args, request->host);
     status = pg_exec(pg, sql_lane, &args, 0, deadline, &result, reterr);
     if (status < 0)
         return status;
@@ -60,7 +61,8 @@ static int read_lane(struct pg *pg, const struct lease_request *request, mono_us
     grant->bucket_low = (int)pg_get_int(result, 0, 8);
     grant->bucket_high = (int)pg_get_int(result, 0, 9);
     grant->system_identifier = pg_get_int(result, 0, 10);
-    grant->system_matches = pg_get_bool(result, 0, 11);
+    snprintf(grant->standing, sizeof(grant->standing), "%s", PQgetvalue(result, 0, 11));
+    snprintf(grant->standing_detail, sizeof(grant->standing_detail), "%s", PQgetvalue(result, 0, 15));
     grant->endpoints = (int)pg_get_int(result, 0, 13);
     grant->at_least_once = pg_get_bool(result, 0, 14);
 out:
@@ -81,6 +83,7 @@ int lease_acquire(struct pg *pg, const struct lease_request *request, mono_us de
     pg_arg_int(&args, request->lane);
     pg_arg_text(&args, request->holder);
     pg_arg_interval_us(&args, request->ttl);
+    pg_arg_text(&args, request->host);
     status = pg_exec(pg, sql_acquire, &args, 0, deadline, &result, reterr);
     if (status < 0)
         return status;

@@ -14,6 +14,7 @@ struct lease_request {
     int lane;
     const char *holder;
     mono_us ttl;
+    const char *host; /* this machine's name: a local server's address */
 };
 
 struct lease_grant {
@@ -30,8 +31,9 @@ struct lease_grant {
     int bucket_low;
     int bucket_high;
     /* the database */
-    int64_t system_identifier;
-    bool system_matches;
+    int64_t system_identifier; /* of the cluster where the incarnation began, as in its markers */
+    char standing[32];         /* empty, or the state in which nothing may be published */
+    char standing_detail[256];
     uint8_t incarnation[16];
     int endpoints; /* that want deliveries */
 };

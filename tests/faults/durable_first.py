@@ -112,7 +112,7 @@ def twin():
             ahead |= crash(outbox, book, writers)[0]
     tap.diag(f"{len(ahead)} events were seen by a consumer and are gone")
     tap.ok(ahead, "twin: the comparison catches it")
-    tap.is_(process.wait(), 3, "twin: the relay halts")
+    tap.is_(process.wait(), 6, "twin: the relay halts")
     tap.is_(outbox.lane()["halted"], "marker_ahead", "twin: because the database went back in time")
 
 

@@ -23,7 +23,7 @@ SAMPLE = 5
 PASSAGES = (1, 2, 3, 10, 40)
 OF_MEMORY = (5, 30, 100, 300, 1000)
 # What it may exit with by itself, and what it has to say then.
-EXITS = {1: r"level=error event=cannot_start ", 4: r"level=error event=(out_of_memory|page_lost) |^outbox-relay: out of memory$"}
+EXITS = {1: r"level=error event=cannot_start ", 70: r"level=error event=(out_of_memory|page_lost) |^outbox-relay: out of memory$"}
 
 
 def build_library():

@@ -8,6 +8,8 @@ import ledger
 import relay
 import tap
 
+CODES = {"marker_missing": 3, "marker_foreign": 4, "marker_behind": 5, "marker_ahead": 6, "marker_conflict": 7,
+         "wrong_server": 8}
 OPTIONS = {"webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
 
 
@@ -45,12 +47,12 @@ class Subject:
         """A relay on it must halt so, and leave everything as it was."""
         before = self.outbox.records(self.topic)
         process = self.outbox.start("halting", **{**OPTIONS, **options})
-        if not tap.is_(process.wait(), 3, f"{name}: exit code 3"):
+        if not tap.is_(process.wait(), CODES[state], f"{name}: exit code {CODES[state]}"):
             process.show()
         tap.ok(process.said(f"level=error event=halted lane=0 state={state} reason="), f"{name}: the log says {state}")
         self.stays(state, name, before)
         again = self.outbox.start("another", **{**OPTIONS, **options})
-        tap.is_(again.wait(), 3, f"{name}: and another relay halts too")
+        tap.is_(again.wait(), CODES[state], f"{name}: and another relay halts too")
         self.stays(state, f"{name}, another", before)
 
     def stays(self, state, name, before):
@@ -122,7 +124,7 @@ def marker_foreign():
     first.outbox.wait_published(5)
     before = first.outbox.records(first.topic)
     intruder = second.start("intruder", **OPTIONS)
-    tap.is_(intruder.wait(), 3, "foreign: a second outbox with the prefix of a first: exit code 3")
+    tap.is_(intruder.wait(), 4, "foreign: a second outbox with the prefix of a first: exit code 4")
     tap.is_(second.lane()["halted"], "marker_foreign", "foreign: the lane is marked so")
     tap.ok(intruder.said("event=halted lane=0 state=marker_foreign"), "foreign: the log says so")
     tap.is_(first.outbox.records(first.topic), before, "foreign: nothing is published")
@@ -192,6 +194,8 @@ def marker_ahead():
     copy = Subject.__new__(Subject)
     copy.outbox = relay.Outbox(dsn=f"{tap.DSN} dbname={name}", prefix=subject.outbox.prefix)
     copy.topic, copy.receiver = subject.topic, subject.receiver
+    # else it would halt before it looks: another database
+    copy.outbox.sql("update outbox.meta set database = (select oid from pg_database where datname = current_database())")
     copy.halts("marker_ahead", "restored copy")
     goes_on(subject, process, "restored copy")
 

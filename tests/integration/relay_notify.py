@@ -123,7 +123,7 @@ def no_socket(outbox):
 def unit():
     with open(UNIT, encoding="utf-8") as f:
         text = f.read()
-    for line in ("Type=notify", "Restart=on-failure", "RestartPreventExitStatus=2 3", "LimitCORE=0",
+    for line in ("Type=notify", "Restart=on-failure", "RestartPreventExitStatus=2 3 4 5 6 7 8 9 10", "LimitCORE=0",
                  "NoNewPrivileges=yes", "ProtectSystem=strict", "WatchdogSec=30s"):
         tap.ok(line in text.splitlines(), f"unit: {line}")
     if not shutil.which("systemd-analyze"):

@@ -14,7 +14,8 @@ SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_
     'lane_acquire', 'lane_renew', 'lane_record_publish', 'lane_release', 'lane_halt', 'lane_interval', 'lane_acknowledge',
     'delivery_claim', 'delivery_finish', 'delivery_recover', 'endpoint_gone', 'endpoint_add', 'endpoint_remove',
     'audit_migration', 'endpoint_disable', 'endpoint_enable', 'endpoint_test', 'hmac_sha256', 'delivery_revive',
-    'delivery_retry', 'delivery_retry_of', 'delivery_resolve', 'route_add', 'route_remove']);
+    'delivery_retry', 'delivery_retry_of', 'delivery_resolve', 'route_add', 'route_remove', 'place', 'xids_ahead', 'standing',
+    'same_files', 'settle_here', 'enable', 'adopt', 'beyond_positions', 'rebase']);
 
 SELECT is((SELECT array_agg(signature ORDER BY signature COLLATE "C") FROM f WHERE name = 'emit'),
           ARRAY['outbox.emit(text,text,bytea,text,text,jsonb,uuid,text,integer,text,text,timestamp with time zone,text)',
@@ -26,12 +27,12 @@ SELECT is_empty($$
     SELECT signature FROM f WHERE definer AND NOT 'search_path=pg_catalog, pg_temp' = ANY (config)
 $$, 'every SECURITY DEFINER function pins its search_path, pg_temp last');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE definer),
-          ARRAY['admit', 'audit_migration', 'claim_ids', 'delivery_claim', 'delivery_finish', 'delivery_recover',
+          ARRAY['admit', 'adopt', 'audit_migration', 'beyond_positions', 'claim_ids', 'delivery_claim', 'delivery_finish', 'delivery_recover',
                 'delivery_resolve', 'delivery_retry', 'delivery_retry_of', 'delivery_revive', 'emit_event', 'emit_events',
-                'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
+                'enable', 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
                 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_record_publish', 'lane_release',
-                'lane_renew', 'partition_add', 'partition_look', 'ring', 'rotate', 'route_add', 'route_remove',
-                'tick', 'tick_needed'],
+                'lane_renew', 'partition_add', 'partition_look', 'rebase', 'ring', 'rotate', 'route_add', 'route_remove',
+                'same_files', 'settle_here', 'standing', 'tick', 'tick_needed', 'xids_ahead'],
           'and these are they');
 SELECT is_empty($$
     SELECT signature FROM f
@@ -46,7 +47,7 @@ $$, 'so do the other plpgsql functions, but check_event');
 SELECT is_empty($$
     SELECT f.signature FROM f, aclexplode(f.proacl) AS a
      WHERE f.name IN ('check_event', 'check_headers', 'claim_ids', 'ring', 'partition_look', 'lane_interval',
-                      'audit_migration', 'hmac_sha256', 'delivery_revive', 'endpoint_gone')
+                      'audit_migration', 'hmac_sha256', 'delivery_revive', 'endpoint_gone', 'place', 'xids_ahead', 'same_files', 'settle_here')
        AND a.grantee <> 'outbox_owner'::regrole
 $$, 'what only other functions call, only the owner may execute');
 SELECT is((SELECT count(*) FROM f WHERE name = 'emit' AND NOT definer AND language = 'sql'
@@ -93,7 +94,8 @@ SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility
           ARRAY['bucket', 'check_headers', 'day_slot', 'hmac_sha256', 'lock_class', 'pattern_to_like', 'patterns_to_like'],
           'the immutable ones');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility = 's'),
-          ARRAY['batch', 'batch_rows', 'check_event', 'lane_interval', 'max_payload_bytes'], 'the stable ones');
+          ARRAY['batch', 'batch_rows', 'beyond_positions', 'check_event', 'lane_interval', 'max_payload_bytes', 'place',
+                'same_files', 'standing', 'xids_ahead'], 'the stable ones');
 SELECT is((SELECT config FROM f WHERE name = 'batch_rows'), '{}',
           'batch_rows() has no SET, so that the planner folds it into the query');
 SELECT is((SELECT outbox.lock_class()), 1868721016, 'the class of advisory locks, as the relay has it');

@@ -65,16 +65,16 @@ SELECT is((SELECT array_agg(format('%s %s', a.grantee::regrole, a.privilege_type
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_writer'),
           ARRAY['admit', 'emit', 'emit_event', 'emit_events'], 'a writer can only emit');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_reader'),
-          ARRAY['batch', 'batch_rows', 'bucket'], 'a reader can look into batches');
+          ARRAY['batch', 'batch_rows', 'bucket', 'standing'], 'a reader can look into batches');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_admin'),
-          ARRAY['admit', 'batch', 'batch_rows', 'bucket', 'delivery_resolve', 'delivery_retry', 'delivery_retry_of', 'emit', 'emit_event', 'emit_events',
-                'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
-                'route_add', 'route_remove'],
+          ARRAY['admit', 'adopt', 'batch', 'batch_rows', 'beyond_positions', 'bucket', 'delivery_resolve', 'delivery_retry', 'delivery_retry_of', 'emit', 'emit_event', 'emit_events',
+                'enable', 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
+                'rebase', 'route_add', 'route_remove', 'standing'],
           'an admin can emit, look into batches, and manage endpoints, deliveries and routes');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_relay'),
           ARRAY['admit', 'batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover', 'emit',
                 'emit_event', 'emit_events', 'lane_acknowledge', 'lane_acquire', 'lane_halt',
-                'lane_record_publish', 'lane_release', 'lane_renew', 'lock_class', 'tick', 'tick_needed'], 'a relay can do the relay''s work');
+                'lane_record_publish', 'lane_release', 'lane_renew', 'lock_class', 'standing', 'tick', 'tick_needed'], 'a relay can do the relay''s work');
 SELECT is_empty($$
     SELECT p.proname FROM pg_proc p, aclexplode(p.proacl) AS a
      WHERE p.pronamespace = 'outbox'::regnamespace AND a.grantee = 'outbox_maintenance'::regrole

@@ -9,7 +9,8 @@ SELECT tables_are('outbox', (
     SELECT array_agg(name) FROM (
         SELECT unnest(ARRAY['meta', 'audit', 'migration', 'event', 'event_partition', 'tick', 'emitted', 'inbox',
                             'scheduled_event', 'kept_event', 'stream', 'route', 'lease', 'lane', 'parked_event',
-                            'parked_topic', 'endpoint', 'endpoint_secret', 'delivery', 'delivery_attempt', 'replay'])
+                            'parked_topic', 'endpoint', 'endpoint_secret', 'delivery', 'delivery_attempt', 'replay',
+                            'former_incarnation'])
         UNION ALL SELECT format('%s_%s', t, n) FROM unnest(ARRAY['event', 'tick']) t, generate_series(0, 2) n
         UNION ALL SELECT format('%s_%s', t, n) FROM unnest(ARRAY['emitted', 'inbox']) t, generate_series(0, 15) n
     ) AS expected(name)), 'exactly the tables of the design');
@@ -118,7 +119,7 @@ $$, 'nothing is unlogged or temporary');
 
 -- Positions, leases, deliveries -----------------------------------------------------------
 SELECT is((SELECT count(*) FROM outbox.meta), 1::bigint, 'meta has one row');
-SELECT throws_ok($$INSERT INTO outbox.meta (only_row, system_identifier) VALUES (false, 1)$$, '23514', NULL,
+SELECT throws_ok($$INSERT INTO outbox.meta (only_row, system_identifier, born_on) VALUES (false, 1, 1)$$, '23514', NULL,
                  'meta cannot have another');
 SELECT is((SELECT system_identifier FROM outbox.meta), (SELECT system_identifier FROM pg_control_system()),
           'meta names this system');

@@ -78,7 +78,7 @@ static void acquire(struct position position, bool started)
     TELL(.kind = LANE_EVENT_START);
     expect_only(LANE_DO_ACQUIRE);
     TELL(.kind = LANE_EVENT_ACQUIRED, .epoch = 3, .lease_until = now + LEASE, .position = position,
-         .started = started, .system_matches = true, .endpoints = endpoints_at_start);
+         .started = started, .endpoints = endpoints_at_start);
     expect_only(LANE_DO_READ_MARKER);
 }
 

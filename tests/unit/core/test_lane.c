@@ -147,13 +147,30 @@ static void halts_on_a_contradiction(void **state)
     expect_halt(LANE_HALT_MARKER_CONFLICT);
 }
 
-static void halts_on_another_server(void **state)
+static void halts_in_the_wrong_place_before_it_looks_at_kafka(void **state)
+{
+    const enum lane_halt reasons[] = {LANE_HALT_WRONG_SERVER, LANE_HALT_NOT_ENABLED, LANE_HALT_XIDS_AHEAD};
+
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+        TELL(.kind = LANE_EVENT_START);
+        TELL(.kind = LANE_EVENT_ACQUIRED, .epoch = 3, .lease_until = now + LEASE, .position = at(1, 2, 10, true),
+             .started = true, .standing = reasons[i]);
+        expect_halt(reasons[i]);
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void the_names_of_halts_lead_back(void **state)
 {
     (void)state;
-    TELL(.kind = LANE_EVENT_START);
-    TELL(.kind = LANE_EVENT_ACQUIRED, .epoch = 3, .lease_until = now + LEASE, .position = at(1, 2, 10, true),
-         .started = true, .system_matches = false);
-    expect_halt(LANE_HALT_WRONG_SERVER);
+    for (int i = LANE_HALT_NONE; i <= LANE_HALT_XIDS_AHEAD; i++) {
+        enum lane_halt halt = LANE_HALT_NONE;
+
+        assert_true(lane_halt_by_name(lane_halt_name((enum lane_halt)i), &halt));
+        assert_int_equal(halt, i);
+    }
+    assert_false(lane_halt_by_name("moon", &(enum lane_halt){LANE_HALT_NONE}));
 }
 
 static void reads_ahead_while_it_publishes(void **state)
@@ -268,7 +285,7 @@ static void a_late_answer_about_a_former_lease_ends_nothing(void **state)
     TELL(.kind = LANE_EVENT_RENEWED, .found = false, .epoch = 3);
     assert_int_equal(lane_state(lane), LANE_ACQUIRING);
     TELL(.kind = LANE_EVENT_ACQUIRED, .epoch = 4, .lease_until = now + LEASE, .position = at(1, 2, 10, true),
-         .started = true, .system_matches = true);
+         .started = true);
     expect(LANE_DO_READ_MARKER);
 }
 
@@ -288,7 +305,7 @@ static void backs_off_further_when_each_read_fails(void **state)
         now = lane_next_timer(lane);
         TELL(.kind = LANE_EVENT_TIMER);
         TELL(.kind = LANE_EVENT_ACQUIRED, .epoch = 4 + i, .lease_until = now + LEASE,
-             .position = at(1, 2, 10, true), .started = true, .system_matches = true);
+             .position = at(1, 2, 10, true), .started = true);
         TELL(.kind = LANE_EVENT_MARKER, .found = true, .position = at(1, 2, 10, true));
         TELL(.kind = LANE_EVENT_VERIFIED, .found = true);
         TELL(.kind = LANE_EVENT_PRODUCER_OPEN);
@@ -404,7 +421,8 @@ int main(void)
         LANE_TEST(halts_when_kafka_lost_data),
         LANE_TEST(halts_when_the_database_went_back),
         LANE_TEST(halts_on_a_contradiction),
-        LANE_TEST(halts_on_another_server),
+        LANE_TEST(halts_in_the_wrong_place_before_it_looks_at_kafka),
+        LANE_TEST(the_names_of_halts_lead_back),
         LANE_TEST(reads_ahead_while_it_publishes),
         LANE_TEST(acknowledges_at_once_only_for_endpoints),
         LANE_TEST(knows_from_the_lease_that_there_are_endpoints),

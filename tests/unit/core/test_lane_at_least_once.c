@@ -18,7 +18,7 @@ static struct position recorded_at; /* the lane's, as the database has it */
 static void acquire_recorded(int64_t epoch)
 {
     TELL(.kind = LANE_EVENT_ACQUIRED, .epoch = epoch, .lease_until = now + LEASE, .position = recorded_at,
-         .started = true, .at_least_once = true, .system_matches = true, .published = 40);
+         .started = true, .at_least_once = true, .published = 40);
     expect_only(LANE_DO_READ_MARKER);
     TELL(.kind = LANE_EVENT_MARKER, .found = true, .position = at(1, 1, 0, true), .published = 3);
     expect_only(LANE_DO_VERIFY);
@@ -119,7 +119,7 @@ static void a_missing_marker_is_no_riddle_after_at_least_once(void **state)
     (void)state;
     TELL(.kind = LANE_EVENT_START);
     TELL(.kind = LANE_EVENT_ACQUIRED, .epoch = 3, .lease_until = now + LEASE, .position = at(1, 2, 10, true),
-         .started = true, .at_least_once = true, .system_matches = true);
+         .started = true, .at_least_once = true);
     TELL(.kind = LANE_EVENT_MARKER, .found = false);
     TELL(.kind = LANE_EVENT_VERIFIED, .found = true);
     check_and_open();
@@ -130,7 +130,7 @@ static void halts_at_least_once_on_a_foreign_marker(void **state)
     (void)state;
     TELL(.kind = LANE_EVENT_START);
     TELL(.kind = LANE_EVENT_ACQUIRED, .epoch = 3, .lease_until = now + LEASE, .position = at(1, 2, 10, true),
-         .started = true, .at_least_once = true, .system_matches = true);
+         .started = true, .at_least_once = true);
     TELL(.kind = LANE_EVENT_MARKER, .foreign = true);
     expect_halt(LANE_HALT_MARKER_FOREIGN);
 }

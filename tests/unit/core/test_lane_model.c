@@ -296,7 +296,7 @@ static bool model_db(struct model *model, const struct lane_action *action, stru
         *event = (struct lane_event){.kind = LANE_EVENT_ACQUIRED, .epoch = ++model->epoch,
                                      .lease_until = model->now + LEASE, .position = model->acked,
                                      .started = model->started, .at_least_once = model->recorded,
-                                     .system_matches = true, .published = model->acked_published};
+                                     .published = model->acked_published};
         return !unlucky(model);
     case LANE_DO_READ:
         model_read(model, action, event);

@@ -32,7 +32,7 @@ static void ends_with_its_code_and_a_line(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), RUNTIME_EXIT_DIED);
-    assert_non_null(strstr(line, " level=error event=out_of_memory where=tick exit=4\n"));
+    assert_non_null(strstr(line, " level=error event=out_of_memory where=tick exit=70\n"));
     close(pipes[0]);
 }
 

@@ -56,6 +56,17 @@ static void key_names_incarnation_map_and_lane(void **state)
     assert_string_equal(key, UUID_1 "/1/3");
 }
 
+static void transactional_id_names_the_prefix_too(void **state)
+{
+    const struct marker marker = example();
+    char id[64];
+
+    (void)state;
+    assert_true(marker_transactional_id(&marker, "shop", id, sizeof(id)));
+    assert_string_equal(id, "shop." UUID_1 ".1.3");
+    assert_false(marker_transactional_id(&marker, "shop", id, sizeof("shop." UUID_1 ".1.3") - 1));
+}
+
 /* The text is a format on disk: it must not change without a new version. */
 static void text_is_the_agreed_one(void **state)
 {
@@ -203,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(key_names_incarnation_map_and_lane),
+        cmocka_unit_test(transactional_id_names_the_prefix_too),
         cmocka_unit_test(text_is_the_agreed_one),
         cmocka_unit_test(extremes_round_trip),
         cmocka_unit_test(malformed_markers_are_refused),
