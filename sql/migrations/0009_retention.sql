@@ -20,7 +20,7 @@ BEGIN
      WHERE s.last_value >= p.low AND s.last_value < p.high;
     SELECT max(p.rotated_at) INTO entered FROM outbox.event_partition p;
     due := drawn >= greatest(used.low, 1)
-           AND (drawn - used.low + 1 >= p_events OR coalesce(entered, used.created_at) + p_every <= clock_timestamp());
+           AND (drawn - greatest(used.low, 1) + 1 >= p_events OR coalesce(entered, used.created_at) + p_every <= clock_timestamp());
 END $$;
 
 -- The events of a range of numbers to which something open points: deliveries that have

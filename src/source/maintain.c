@@ -9,8 +9,8 @@ static const char sql_patience_detaching[] = "SET statement_timeout = '2500ms'";
 static const char sql_patience_usual[] = "SET statement_timeout = '10s'";
 
 static const char sql_may_remove[] =
-    "SELECT pg_catalog.pg_has_role(session_user, 'outbox_maintenance',"
-    "       CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)";
+    "SELECT pg_catalog.pg_has_role(session_user, 'outbox_maintenance', CASE"
+    "       WHEN pg_catalog.current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)";
 /* Key 6 of the lock class, see outbox.lock_class(). */
 static const char sql_enter[] = "SELECT pg_catalog.pg_try_advisory_lock(1868721016, 6)";
 static const char sql_leave[] = "SELECT pg_catalog.pg_advisory_unlock(1868721016, 6)";
