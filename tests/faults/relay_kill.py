@@ -25,6 +25,7 @@ POINTS = {
     "relay_after_acknowledge": 4,
     "tick_before": 6,
     "tick_after": 4,
+    "maintenance_step": 3,
     "kafka_before_init": 1,
     "kafka_after_init": 1,
     "kafka_after_begin": 4,
@@ -39,7 +40,8 @@ POINTS = {
     "webhook_after_record": 3,
 }
 # Small, so that there are several Kafka transactions in a batch.
-OPTIONS = {"batch_events": "5", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
+OPTIONS = {"batch_events": "5", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms",
+           "maintenance_interval": "200ms", "rotate_every": "400ms", "retention": "1s"}
 
 
 class Failure(Exception):
