@@ -9,6 +9,8 @@ import tempfile
 import threading
 import time
 
+import psycopg2
+
 from rounds import Ratio, Variant
 
 TITLE = "writers' latency while partitions are entered and dropped"
@@ -22,7 +24,8 @@ GRANT INSERT ON business TO service;
 TRANSACTION = """
 BEGIN;
 INSERT INTO business (customer, amount, note) VALUES (:client_id, 1, 'x');
-INSERT INTO outbox.new_event (type, key, payload) VALUES ('order.placed', :client_id, convert_to(repeat('x', 300), 'UTF8'));
+INSERT INTO outbox.new_event (type, key, payload)
+    VALUES ('order.placed', :client_id, convert_to(repeat('x', 300), 'UTF8'));
 COMMIT;
 """
 
@@ -50,31 +53,39 @@ class Benchmark:
         self.dropped = 0
         stack.sql(TABLES)
 
-    def one_round(self):
+    def one_round(self, cursor):
         """The statements of one round of the relay. The rule of what may go is not asked: no relay
         publishes here."""
-        self.stack.sql("SELECT outbox.partition_add()")
-        self.stack.sql("SELECT outbox.rotate()")
-        number = self.stack.sql("SELECT n FROM outbox.event_partition WHERE rotated_at IS NOT NULL ORDER BY n LIMIT 1")
-        for parent in ("event", "tick") if number else ():
-            state = self.stack.sql(f"SELECT outbox.partition_table({number}, '{parent}')")
-            patience = "SET lock_timeout = '2s'; SET statement_timeout = '2500ms'"
-            for step, statement in (("attached", f"ALTER TABLE outbox.{parent} DETACH PARTITION outbox.{parent}_{number} "
-                                                 + ("FINALIZE" if state == "pending" else "CONCURRENTLY")),
-                                    ("detached", f"DROP TABLE outbox.{parent}_{number}")):
-                if state == "detached" and step == "attached":
-                    continue
-                done = subprocess.run(["psql", "-X", "-q", self.stack.dsn, "-c", patience, "-c", statement],
-                                      capture_output=True, text=True, check=False)
-                if done.returncode:
-                    return
-        if number:
-            self.stack.sql(f"DELETE FROM outbox.event_partition WHERE n = {number}")
+        def one(statement):
+            cursor.execute(statement)
+            return cursor.fetchone()
+
+        one("SELECT outbox.partition_add()")
+        one("SELECT outbox.rotate()")
+        found = one("SELECT n FROM outbox.event_partition WHERE rotated_at IS NOT NULL ORDER BY n LIMIT 1")
+        for parent in ("event", "tick") if found else ():
+            table = f"outbox.{parent}_{found[0]}"
+            state = one(f"SELECT outbox.partition_table({found[0]}, '{parent}')")[0]
+            if state in ("attached", "pending"):
+                how = "FINALIZE" if state == "pending" else "CONCURRENTLY"
+                cursor.execute(f"ALTER TABLE outbox.{parent} DETACH PARTITION {table} {how}")
+            if state != "gone":
+                cursor.execute(f"DROP TABLE {table}")
+        if found:
+            cursor.execute(f"DELETE FROM outbox.event_partition WHERE n = {found[0]}")
             self.dropped += 1
 
     def maintain(self):
+        connection = psycopg2.connect(self.stack.dsn)
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute("SET lock_timeout = '2s'; SET statement_timeout = '2500ms'")
         while not self.quit.wait(0.5):
-            self.one_round()
+            try:
+                self.one_round(cursor)
+            except psycopg2.OperationalError:
+                pass  # cancelled, as it is for the relay: the next round goes on from there
+        connection.close()
 
     def load(self, folder):
         script = os.path.join(folder, "transaction.sql")
@@ -95,8 +106,9 @@ class Benchmark:
         reader = thread = None
         if variant.name == "reader":
             reader = self.stack.spawn(["psql", "-X", "-q", self.stack.dsn, "-c", "BEGIN", "-c",
-                                       "SELECT count(*) FROM outbox.event_partition, (SELECT FROM outbox.event LIMIT 1) AS e",
-                                       "-c", "SELECT pg_sleep(3600)"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                       "SELECT count(*) FROM (SELECT FROM outbox.event LIMIT 1) AS e", "-c",
+                                       "SELECT pg_sleep(3600)"],
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(0.5)
         if variant.name != "without":
             thread = threading.Thread(target=self.maintain)

@@ -78,7 +78,7 @@ static void note_held(struct upkeep *upkeep, const struct maintain_oldest *oldes
     bool same = oldest->number == upkeep->held_number && is(held, upkeep->held);
     bool usual = is(held, "in use") || is(held, "age") || is(held, "tick");
 
-    if (!same)
+    if (!same && held[0])
         log_write(usual ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "partition_held", LOG_NUMBER("partition", oldest->number),
                   LOG_TEXT("by", held));
     upkeep->held_number = oldest->number;
