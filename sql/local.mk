@@ -8,7 +8,8 @@ outbox_migrations = \
     %D%/migrations/0005_lanes.sql \
     %D%/migrations/0006_webhooks.sql \
     %D%/migrations/0007_grants.sql \
-    %D%/migrations/0008_operate.sql
+    %D%/migrations/0008_operate.sql \
+    %D%/migrations/0009_retention.sql
 outbox_embed = cd '$(srcdir)' && $(SHELL) %D%/embed.sh
 
 EXTRA_DIST += %D%/embed.sh

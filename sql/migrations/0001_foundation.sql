@@ -38,7 +38,7 @@ CREATE TABLE outbox.audit (
 );
 
 -- Advisory locks live in one two-key class, ASCII "obox"; the second key is the job.
--- 1 migrate, 2 partitions, 3 tick, 4 doorbell, 5 endpoints.
+-- 1 migrate, 2 partitions, 3 tick, 4 doorbell, 5 endpoints, 6 maintenance.
 CREATE FUNCTION outbox.lock_class() RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 1868721016';
 

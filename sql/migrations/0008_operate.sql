@@ -129,6 +129,14 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- Is the event there, and will it be?  Not once retention has decided that its partition
+-- goes, unless it was copied.  To be asked under lock 5, under which that is decided.
+CREATE FUNCTION outbox.event_present(p_seq bigint) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM outbox.event_partition p WHERE p_seq >= p.low AND p_seq < p.high AND p.state = 'attached')
+        OR EXISTS (SELECT FROM outbox.kept_event k WHERE k.seq = p_seq)
+$$;
+
 -- Makes deliveries due again, whatever they were; the caller has locked and judged them.
 -- A new token: nobody who was sending one of them before can record a result any more.
 -- The schedule begins anew, the count of sends goes on.
@@ -142,7 +150,8 @@ BEGIN
 END $$;
 
 -- Function:  outbox.delivery_retry(ids, reason)
--- Sends these deliveries again, now: failed, dead, parked and unknown ones.
+-- Sends these deliveries again, now: failed, dead, parked and unknown ones, whose event is
+-- still there.
 -- Returns:   how many.  All of them or, by an exception that names the first that cannot, none.
 CREATE FUNCTION outbox.delivery_retry(p_ids bigint[], p_reason text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -153,7 +162,7 @@ DECLARE
 BEGIN
     -- An endpoint that is being removed must not be left with open deliveries.
     PERFORM pg_advisory_xact_lock_shared(outbox.lock_class(), 5);
-    FOR d IN SELECT x.id, x.state, x.next_at, x.lease_until, p.removed_at
+    FOR d IN SELECT x.id, x.state, x.next_at, x.lease_until, p.removed_at, outbox.event_present(x.event_seq) AS present
                FROM outbox.delivery x LEFT JOIN outbox.endpoint p ON p.id = x.endpoint
               WHERE x.id = ANY (wanted) ORDER BY x.id FOR UPDATE OF x LOOP
         IF d.state = 'delivered' THEN
@@ -165,6 +174,8 @@ BEGIN
             RAISE EXCEPTION 'delivery % is pending already, due at %', d.id, d.next_at USING ERRCODE = '55000';
         ELSIF d.removed_at IS NOT NULL THEN
             RAISE EXCEPTION 'delivery %: its endpoint was removed', d.id USING ERRCODE = '55000';
+        ELSIF NOT d.present THEN
+            RAISE EXCEPTION 'delivery %: its event is older than the retention, and gone', d.id USING ERRCODE = '55000';
         END IF;
         was := was || jsonb_build_object(d.id::text, d.state);
     END LOOP;
@@ -200,6 +211,7 @@ BEGIN
     -- What is locked is being sent or recorded just now.
     chosen := ARRAY(SELECT d.id FROM outbox.delivery d
                      WHERE d.endpoint = p_endpoint AND d.state = p_state AND d.id > p_after
+                       AND outbox.event_present(d.event_seq)
                      ORDER BY d.id LIMIT p_limit FOR UPDATE SKIP LOCKED);
     retried := cardinality(chosen);
     last := chosen[retried];
@@ -568,7 +580,7 @@ BEGIN
         SELECT p.oid::regprocedure AS signature, p.proname AS name
           FROM pg_proc p WHERE p.pronamespace = 'outbox'::regnamespace
            AND p.proname IN ('audit_migration', 'endpoint_disable', 'endpoint_enable', 'endpoint_test', 'hmac_sha256',
-                             'delivery_revive', 'delivery_retry', 'delivery_retry_of', 'delivery_resolve',
+                             'event_present', 'delivery_revive', 'delivery_retry', 'delivery_retry_of', 'delivery_resolve',
                              'route_add', 'route_remove', 'place', 'xids_ahead', 'standing', 'same_files',
                              'settle_here', 'enable', 'adopt', 'beyond_positions', 'rebase')
     LOOP
@@ -576,7 +588,7 @@ BEGIN
         IF f.name = 'standing' THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_relay, outbox_reader', f.signature);
         END IF;
-        IF f.name NOT IN ('audit_migration', 'hmac_sha256', 'delivery_revive', 'settle_here', 'place',
+        IF f.name NOT IN ('audit_migration', 'hmac_sha256', 'event_present', 'delivery_revive', 'settle_here', 'place',
                           'xids_ahead', 'same_files') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_admin', f.signature);
         END IF;

@@ -33,6 +33,8 @@ bool health_judge(const struct health_facts *facts, struct outbox__buf *out)
     if (facts->partitions_ahead >= 0 && facts->partitions_ahead < HEALTH_PARTITIONS)
         outbox__buf_printf(out, "partitions: %d ahead of the one in use, there should be %d; "
                                 "SELECT outbox.partition_add()\n", facts->partitions_ahead, HEALTH_PARTITIONS);
+    if (facts->grant)
+        outbox__buf_printf(out, "maintenance: nothing that has expired is removed; %s\n", facts->grant);
     if (out->size != before)
         return false;
     outbox__buf_printf(out, "ok: %s\n", facts->state);

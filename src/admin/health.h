@@ -20,6 +20,7 @@ struct health_facts {
     mono_us kafka_failing_since;
     mono_us stalled_since;          /* owner, with a backlog, without progress */
     int partitions_ahead;           /* -1: not known */
+    const char *grant;              /* without which nothing can be removed; NULL: it is there */
 };
 
 #define HEALTH_PARTITIONS 2 /* fewer ahead than this are too few */

@@ -26,6 +26,8 @@ struct config_pair {
     char *value;
 };
 
+#define CONFIG_FOREVER INT64_MAX /* a time without an end */
+
 /* Filled from the table in options.c.  Texts belong to the struct config. */
 struct relay_config {
     char *dsn;
@@ -50,6 +52,15 @@ struct relay_config {
     char *webhook_allow;   /* "": none; else networks, separated by commas */
     char *webhook_ca_file; /* NULL: the system's */
     int webhook_max_in_flight;
+    char *maintenance_dsn; /* NULL: dsn */
+    mono_us maintenance_interval;
+    mono_us rotate_every;
+    int rotate_events;
+    mono_us retention; /* as those that follow: may be CONFIG_FOREVER */
+    mono_us delivery_retention;
+    mono_us id_retention;
+    mono_us inbox_retention;
+    mono_us audit_retention;
     bool insecure;
     char *admin_listen; /* "": nowhere */
     char *log_level_name;

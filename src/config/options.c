@@ -15,6 +15,8 @@
 
 #define FIELD(name) offsetof(struct relay_config, name)
 #define MIB (INT64_C(1) << 20)
+#define DAYS(n) SECONDS((n)*INT64_C(86400))
+#define FOREVER "forever" /* among the choices of a duration: for those without an end */
 
 /* Without control characters: the value ends up in log lines and in rows. */
 static bool is_plain(const char *text)
@@ -101,6 +103,11 @@ static bool is_network_list(const char *text)
 #name, OPTION_BOOLEAN, FIELD(name), fallback, 0, 0, NULL, NULL, NULL, reloadable, doc                \
     }
 
+#define RETENTION(name, fallback, low, high, doc)                                                            \
+    {                                                                                                        \
+#name, OPTION_DURATION, FIELD(name), fallback, low, high, FOREVER, NULL, NULL, true, doc             \
+    }
+
 /* clang-format off */
 const struct option options[] = {
     TEXT(dsn, NULL, 0, 8192, NULL, NULL, redact_dsn, false,
@@ -148,6 +155,22 @@ const struct option options[] = {
          "certificates that endpoints are checked against; default: the system's"),
     INTEGER(webhook_max_in_flight, "256", 1, 10000, NULL, NULL, false,
             "most webhook requests under way at once"),
+    TEXT(maintenance_dsn, NULL, 0, 8192, NULL, NULL, redact_dsn, false,
+         "connection string for maintenance, whose role may SET ROLE outbox_maintenance; default: dsn"),
+    DURATION(maintenance_interval, "1m", MILLISECONDS(100), SECONDS(3600), true,
+             "between looks for partitions to add, enter and drop, and for what has expired"),
+    DURATION(rotate_every, "1d", MILLISECONDS(100), DAYS(366), true,
+             "writers enter a new partition after this time; whole partitions expire"),
+    INTEGER(rotate_events, "50000000", 1, 2000000000, NULL, NULL, true, "or after so many events"),
+    RETENTION(retention, "7d", SECONDS(1), DAYS(36600),
+              "how long events are kept after writers left their partition; never less than until they are"
+              " published and delivered"),
+    RETENTION(delivery_retention, "7d", SECONDS(1), DAYS(36600),
+              "how long deliveries and their attempts are kept after their end"),
+    RETENTION(id_retention, "7d", DAYS(1), DAYS(13),
+              "how long an id that a writer supplied is known, so that a second emit of it writes nothing"),
+    RETENTION(inbox_retention, "7d", DAYS(1), DAYS(13), "how long the inbox knows an event that was consumed"),
+    RETENTION(audit_retention, "366d", SECONDS(1), DAYS(36600), "how long changes by operators are kept"),
     TEXT(admin_listen, "127.0.0.1:9464", 0, 64, "ADDRESS:PORT with a numeric address, or \"\" for none", is_address,
          NULL, false,
          "where /metrics, /healthz and /readyz are served, without encryption or passwords; port 0: any that is"
@@ -196,7 +219,8 @@ void option_accepts(const struct option *option, char *ret, size_t room)
     case OPTION_DURATION:
         value_duration_text(option->low, low);
         value_duration_text(option->high, high);
-        snprintf(ret, room, "a time with its unit (us, ms, s, m, h) from %s to %s", low, high);
+        snprintf(ret, room, "a time with its unit (us, ms, s, m, h, d) from %s to %s%s%s", low, high,
+                 option->choices ? ", or " : "", more);
         break;
     case OPTION_BOOLEAN:
         snprintf(ret, room, "yes or no");
@@ -262,7 +286,9 @@ bool option_set(const struct option *option, const char *text, struct relay_conf
         *(int64_t *)field = number;
         return true;
     case OPTION_DURATION:
-        if (!value_duration(text, &number) || !in_range(option, number))
+        if (option->choices && strcmp(text, option->choices) == 0)
+            number = CONFIG_FOREVER;
+        else if (!value_duration(text, &number) || !in_range(option, number))
             return false;
         *(mono_us *)field = number;
         return true;
@@ -296,6 +322,8 @@ void option_text(const struct option *option, const struct relay_config *relay, 
 
         if (option->type == OPTION_SIZE)
             value_size_text(*(const int64_t *)field, value);
+        else if (*(const mono_us *)field == CONFIG_FOREVER)
+            snprintf(value, sizeof(value), "%s", option->choices);
         else
             value_duration_text(*(const mono_us *)field, value);
         snprintf(ret, room, "%s", value);
@@ -361,7 +389,7 @@ bool option_holds_secret(const char *name, const char *value)
 
     if (strncmp(name, "kafka.", 6) == 0)
         return value[0] && kafka_secret(name + 6);
-    if (strcmp(name, "dsn") != 0)
+    if (strcmp(name, "dsn") != 0 && strcmp(name, "maintenance_dsn") != 0)
         return false;
     redact_dsn(value, shown, sizeof(shown));
     /* The path of a passfile is hidden, too, but is no secret. */

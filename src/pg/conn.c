@@ -11,6 +11,7 @@
 
 struct pg {
     PGconn *raw;
+    int interrupt_fd; /* -1: none */
     int certificate; /* OpenSSL's verdict on the server's, if it was refused */
     bool broken;
     bool warned;
@@ -121,6 +122,7 @@ struct pg *pg_open(const struct pg_conn_settings *settings, outbox_error **reter
         outbox__fail_memory(reterr);
         return NULL;
     }
+    pg->interrupt_fd = -1;
     pg->raw = PQconnectStartParams(keywords, values, 1);
     if (!pg->raw) {
         outbox__fail_memory(reterr);
@@ -194,8 +196,13 @@ static void cancel(struct pg *pg)
 static int next_result(struct pg *pg, mono_us deadline, PGresult **ret_result, outbox_error **reterr)
 {
     while (PQisBusy(pg->raw)) {
-        int ready = wait_socket(pg, POLLIN, -1, deadline, NULL);
+        bool woken = false;
+        int ready = wait_socket(pg, POLLIN, pg->interrupt_fd, deadline, &woken);
 
+        if (woken) {
+            cancel(pg);
+            return fail_connection(pg, OUTBOX_ETIMEOUT, "interrupted", reterr);
+        }
         if (ready == 0) {
             cancel(pg);
             return fail_connection(pg, OUTBOX_ETIMEOUT, "timed out waiting for PostgreSQL", reterr);
@@ -303,6 +310,11 @@ int pg_run(struct pg *pg, const char *sql, mono_us deadline, outbox_error **rete
     if (status < 0)
         return status;
     return collect(pg, deadline, NULL, reterr);
+}
+
+void pg_set_interrupt(struct pg *pg, int fd)
+{
+    pg->interrupt_fd = fd;
 }
 
 bool pg_take_warning(struct pg *pg)

@@ -42,6 +42,10 @@ int pg_exec(struct pg *pg, const char *sql, const struct pg_args *args, int resu
 /* One statement or several separated by semicolons, without parameters or results. */
 int pg_run(struct pg *pg, const char *sql, mono_us deadline, outbox_error **reterr);
 
+/* From now on whoever makes fd readable cancels the statement that runs, or the next: it ends
+ * with OUTBOX_ETIMEOUT.  -1: nobody. */
+void pg_set_interrupt(struct pg *pg, int fd);
+
 /* Did the server send a WARNING since the connection was opened or since the last
  * call of this?  A synchronous commit that was not waited for says so this way only. */
 bool pg_take_warning(struct pg *pg);

@@ -60,6 +60,7 @@ static void gather(const struct admin *admin, const struct watch_view *seen, str
         .database_failing_since = failing ? failing : seen->failing_since,
         .stalled_since = state == LANE_RUNNING ? seen->stalled_since : 0,
         .partitions_ahead = seen->partitions_ahead,
+        .grant = atomic_load(&vitals->grant_missing) ? vitals->grant : NULL,
     };
     if (state == LANE_HALTED)
         ret->halt = lane_halt_name((enum lane_halt)atomic_load(&vitals->halt));

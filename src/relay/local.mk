@@ -7,6 +7,7 @@ outbox_relay_SOURCES = \
     %D%/lane_keeper.c %D%/lane_keeper.h \
     %D%/lane_runner.c %D%/lane_runner.h \
     %D%/main.c \
+    %D%/maintenance.c %D%/maintenance.h \
     %D%/message.h \
     %D%/precheck.c %D%/precheck.h \
     %D%/records.c %D%/records.h \
@@ -16,6 +17,7 @@ outbox_relay_SOURCES = \
     %D%/signals.c %D%/signals.h \
     %D%/supervisor.c %D%/supervisor.h \
     %D%/tick_thread.c %D%/tick_thread.h \
+    %D%/upkeep.c %D%/upkeep.h \
     %D%/vitals.c %D%/vitals.h \
     %D%/watch.c %D%/watch.h
 outbox_relay_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(RDKAFKA_CFLAGS) $(CURL_CFLAGS) $(JANSSON_CFLAGS) -pthread

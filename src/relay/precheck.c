@@ -12,6 +12,7 @@
 #include "sink/progress.h"
 #include "sink/topics.h"
 #include "sink/trial.h"
+#include "source/maintain.h"
 #include "source/tick.h"
 
 static bool say(bool good, const char *what, const outbox_error *err)
@@ -81,6 +82,26 @@ static bool check_bell(const struct relay_config *config, struct pg *pg, mono_us
     return good;
 }
 
+/* Without it the relay works, and nothing that has expired is removed. */
+static void check_maintenance(const struct relay_config *config)
+{
+    bool own = config->maintenance_dsn && config->maintenance_dsn[0];
+    struct pg_conn_settings settings = {own ? config->maintenance_dsn : config->dsn, "outbox-relay check",
+                                        config->connect_timeout};
+    outbox_error *err = NULL;
+    struct pg *pg = pg_open(&settings, &err);
+    bool may_remove = false;
+
+    if (pg && maintain_begin(pg, clock_now() + config->statement_timeout, &may_remove, &err) == OUTBOX_OK &&
+        !may_remove)
+        printf("maintenance: warning: nothing that has expired will be removed: GRANT outbox_maintenance TO \"%s\"%s\n",
+               PQuser(pg_raw(pg)), pg_version(pg) >= 160000 ? " WITH INHERIT FALSE" : "");
+    if (err)
+        printf("maintenance: warning: %s\n", outbox_error_message(err));
+    pg_close(pg);
+    outbox_error_free(err);
+}
+
 /* The topics that routes lead to.  NULL: they could not be read. */
 static PGresult *read_topics(struct pg *pg, mono_us deadline)
 {
@@ -104,6 +125,8 @@ static bool check_postgres(const struct relay_config *config, PGresult **ret_top
         good = check_schema(pg, deadline) && check_place(pg, deadline) && check_bell(config, pg, deadline);
         *ret_topics = read_topics(pg, deadline);
     }
+    if (good)
+        check_maintenance(config);
     pg_close(pg);
     outbox_error_free(err);
     return good;

@@ -13,6 +13,7 @@
 #include "pg/conn.h"
 #include "relay/admin.h"
 #include "relay/lane_runner.h"
+#include "relay/maintenance.h"
 #include "relay/settings.h"
 #include "relay/signals.h"
 #include "relay/supervisor.h"
@@ -33,6 +34,7 @@ struct relay {
     struct kafka *kafka;
     struct lane_runner *lane;
     struct tick_thread *ticker;
+    struct maintenance *maintenance;
     struct dispatcher *dispatcher;
     pthread_t dispatcher_stopper;
     bool dispatcher_stopping;
@@ -112,8 +114,10 @@ static bool start(struct relay *relay, outbox_error **reterr)
 {
     struct lane_runner_settings lane = {.settings = relay->settings, .config = relay->config, .map = 1, .lane = 0,
                                         .want_tick = want_tick, .context = relay};
+    struct maintenance_settings maintenance = {relay->settings, &relay->vitals, want_tick, relay};
+    const char *other_dsn = relay->config->maintenance_dsn;
 
-    if (pg_check_dsn(relay->config->dsn, reterr) < 0)
+    if (pg_check_dsn(relay->config->dsn, reterr) < 0 || (other_dsn && pg_check_dsn(other_dsn, reterr) < 0))
         return false;
     relay->mailbox = mailbox_new();
     relay->admin = admin_new(relay->settings, &relay->vitals);
@@ -128,7 +132,8 @@ static bool start(struct relay *relay, outbox_error **reterr)
     lane.kafka = relay->kafka;
     lane.answers = relay->mailbox;
     relay->lane = lane_runner_start(&lane);
-    if (!relay->ticker || !relay->lane) {
+    relay->maintenance = maintenance_start(&maintenance);
+    if (!relay->ticker || !relay->lane || !relay->maintenance) {
         outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the threads");
         return false;
     }
@@ -246,6 +251,7 @@ static void look_at_lane(struct relay *relay)
     if (state == LANE_RUNNING && !relay->stopping)
         allow_webhooks(relay);
     tick_thread_set_active(relay->ticker, state == LANE_RUNNING && !relay->stopping);
+    maintenance_set_active(relay->maintenance, state == LANE_RUNNING && !relay->stopping);
     if (state == LANE_HALTED && !relay->stopping) {
         enum lane_halt halt = lane_runner_halt(relay->lane);
 
@@ -308,6 +314,7 @@ static void finish(struct relay *relay)
 
     ended = admin_free(relay->admin, relay->stop_deadline) && ended;
     ended = tick_thread_stop(relay->ticker, relay->stop_deadline) && ended;
+    ended = maintenance_stop(relay->maintenance, relay->stop_deadline) && ended;
     ended = ended && lane_runner_end(relay->lane, relay->stop_deadline);
     if (relay->dispatcher_stopping)
         pthread_join(relay->dispatcher_stopper, NULL);

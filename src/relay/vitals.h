@@ -15,6 +15,8 @@ struct vitals {
     atomic_bool standing_by;       /* another has the lane */
     atomic_bool ready;             /* has had the lane, or stood by */
     atomic_bool stopping;
+    atomic_bool grant_missing;     /* nothing expires: the role lacks a right */
+    char grant[200];               /* which gives it; written once, before */
     _Atomic mono_us idle_since;    /* neither owner nor standing by */
     _Atomic mono_us database_failing_since;
     _Atomic mono_us kafka_failing_since;

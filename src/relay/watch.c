@@ -65,6 +65,7 @@ static void show(const struct outlook *outlook)
         metric_set(METRIC_LANE_HALTED + lane->lane, lane->halt[0] != '\0');
     }
     metric_set(METRIC_PARTITIONS_AHEAD, outlook->partitions_ahead);
+    metric_set(METRIC_OLDEST_PARTITION, outlook->oldest_partition);
     metric_set(METRIC_DELIVERIES + METRIC_DUE, outlook->due);
     metric_set(METRIC_DELIVERIES + METRIC_LATER, outlook->later);
     metric_set(METRIC_DELIVERIES + METRIC_UNKNOWN, outlook->unknown);

@@ -10,7 +10,7 @@
 static _Atomic int64_t cells[METRIC_ALL_CELLS];
 
 /* Labels. */
-static const char *const parts[] = {"lane", "lease", "ticker", "webhooks", "watch"};
+static const char *const parts[] = {"lane", "lease", "ticker", "webhooks", "watch", "maintenance"};
 static const char *const results[] = {"ok", "again", "timeout", "failed", "fenced", "topic_missing", "refused"};
 static const char *const backlog[] = {"due", "later", "unknown", "parked", "dead"};
 static const char *const deliveries[] = {"delivered", "failed", "unknown", "parked", "dead"};

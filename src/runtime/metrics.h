@@ -26,7 +26,7 @@ enum metric_type {
 enum metric_cells {
     METRIC_CELLS_NONE = 1,
     METRIC_CELLS_LANE = METRIC_LANES,
-    METRIC_CELLS_PART = 5,
+    METRIC_CELLS_PART = 6,
     METRIC_CELLS_RESULT = 7,   /* of a call to Kafka, as enum sink_result */
     METRIC_CELLS_BACKLOG = 5,
     METRIC_CELLS_DELIVERY = 5, /* as enum delivery_state */
@@ -37,7 +37,14 @@ enum metric_cells {
     METRIC_CELLS_SIZES = 14
 };
 
-enum metric_part { METRIC_PART_LANE, METRIC_PART_LEASE, METRIC_PART_TICKER, METRIC_PART_WEBHOOKS, METRIC_PART_WATCH };
+enum metric_part {
+    METRIC_PART_LANE,
+    METRIC_PART_LEASE,
+    METRIC_PART_TICKER,
+    METRIC_PART_WEBHOOKS,
+    METRIC_PART_WATCH,
+    METRIC_PART_MAINTENANCE
+};
 enum metric_backlog { METRIC_DUE, METRIC_LATER, METRIC_UNKNOWN, METRIC_PARKED, METRIC_DEAD };
 enum metric_status { METRIC_2XX, METRIC_3XX, METRIC_4XX, METRIC_5XX, METRIC_NO_STATUS };
 enum metric_reload { METRIC_APPLIED, METRIC_REFUSED };
@@ -77,6 +84,16 @@ enum metric_reload { METRIC_APPLIED, METRIC_REFUSED };
     X(LAG_SECONDS, "outbox_lag_seconds", DURATION, LANE, "Age of the oldest of them.")                       \
     X(PARTITIONS_AHEAD, "outbox_partitions_ahead", GAUGE, NONE,                                              \
       "Partitions of outbox.event after the one in use.")                                                    \
+    X(OLDEST_PARTITION, "outbox_oldest_partition_seconds", DURATION, NONE,                                   \
+      "Since writers left the oldest partition; 0: it is the one in use.")                                   \
+    X(PARTITIONS_ENTERED, "outbox_partitions_entered_total", COUNTER, NONE,                                  \
+      "Partitions that this process has let writers enter.")                                                 \
+    X(PARTITIONS_DROPPED, "outbox_partitions_dropped_total", COUNTER, NONE,                                  \
+      "Partitions that this process has dropped.")                                                           \
+    X(ROWS_EXPIRED, "outbox_rows_expired_total", COUNTER, NONE,                                              \
+      "Deliveries, ids, copies and rows of the audit that this process has deleted.")                        \
+    X(MAINTENANCE_SUCCESS, "outbox_maintenance_success_timestamp_seconds", DURATION, NONE,                   \
+      "When the last round of maintenance ended well here, in seconds since 1970.")                          \
     X(DELIVERIES, "outbox_deliveries", GAUGE, BACKLOG,                                                       \
       "Webhook deliveries that are not delivered; counted up to 50000 a state.")                             \
     X(DELIVERY_RESULTS, "outbox_delivery_results_total", COUNTER, DELIVERY,                                  \

@@ -2,6 +2,7 @@ noinst_LTLIBRARIES += libsource.la
 libsource_la_SOURCES = \
     %D%/acknowledge.c %D%/acknowledge.h \
     %D%/lease.c %D%/lease.h \
+    %D%/maintain.c %D%/maintain.h \
     %D%/outlook.c %D%/outlook.h \
     %D%/page.c %D%/page.h \
     %D%/reader.c %D%/reader.h \

@@ -35,7 +35,9 @@ static const char sql_lanes[] =
 static const char sql_rest[] =
     "SELECT (SELECT count(*) FROM outbox.event_partition p, outbox.event_seq s"
     "         WHERE p.low > s.last_value AND p.state = 'attached'),"
-    "       o.due, o.later, h.unknown, h.parked, h.dead"
+    "       o.due, o.later, h.unknown, h.parked, h.dead,"
+    "       (SELECT coalesce(round(1000000 * extract(epoch FROM clock_timestamp() - min(p.rotated_at))), 0)::bigint"
+    "          FROM outbox.event_partition p)"
     "  FROM (SELECT count(*) FILTER (WHERE d.next_at <= now()) AS due,"
     "               count(*) FILTER (WHERE d.next_at > now()) AS later"
     "          FROM (SELECT next_at FROM outbox.delivery WHERE state IN ('pending', 'failed') LIMIT 50000) AS d) AS o,"
@@ -85,6 +87,7 @@ static int read_rest(struct pg *pg, mono_us deadline, struct outlook *ret, outbo
     ret->unknown = pg_get_int(result, 0, 3);
     ret->parked = pg_get_int(result, 0, 4);
     ret->dead = pg_get_int(result, 0, 5);
+    ret->oldest_partition = pg_get_int(result, 0, 6);
     PQclear(result);
     return OUTBOX_OK;
 }

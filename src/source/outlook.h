@@ -22,6 +22,7 @@ struct outlook {
     struct outlook_lane lanes[OUTLOOK_LANES];
     int lane_count;
     int partitions_ahead;
+    mono_us oldest_partition; /* since writers left it; 0: they have not */
     int64_t due;   /* deliveries to be sent now */
     int64_t later; /* to be sent again some time */
     int64_t unknown;

@@ -25,6 +25,7 @@ POINTS = {
     "relay_after_acknowledge": 4,
     "tick_before": 6,
     "tick_after": 4,
+    "maintenance_step": 3,
     "kafka_before_init": 1,
     "kafka_after_init": 1,
     "kafka_after_begin": 4,
@@ -40,6 +41,9 @@ POINTS = {
 }
 # Small, so that there are several Kafka transactions in a batch.
 OPTIONS = {"batch_events": "5", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
+# Partitions wait for the lane: it must keep up.
+OPTIONS_OF = {"maintenance_step": {"batch_events": "1000", "maintenance_interval": "200ms", "rotate_every": "400ms",
+                                   "retention": "1s"}}
 
 
 class Failure(Exception):
@@ -60,9 +64,9 @@ def prepare():
     return outbox, book
 
 
-def die_at(outbox, fault):
+def die_at(outbox, fault, options):
     """Starts a relay that must die there, by its own SIGKILL."""
-    process = outbox.start(fault=fault, **OPTIONS)
+    process = outbox.start(fault=fault, **options)
     status = process.wait(40)
     name = fault.split(":")[0]
     if status != -signal.SIGKILL or not process.said(f"event=fault point={name}\\b"):
@@ -70,9 +74,9 @@ def die_at(outbox, fault):
         raise Failure(f"the relay did not die at {fault}: exit status {status}")
 
 
-def start_again(outbox):
+def start_again(outbox, options):
     """Under the same name; now it works."""
-    process = outbox.start(**OPTIONS)
+    process = outbox.start(**options)
     before = outbox.published()
     if not process.wait_running() or not outbox.wait_published(before + 20):
         process.show()
@@ -104,12 +108,13 @@ def judge(name, book, kills):
 
 def kill_at(point, passage):
     name = f"kill -9 at {point}: nothing lost, nothing doubled"
+    options = {**OPTIONS, **OPTIONS_OF.get(point, {})}
     outbox, book = prepare()
     try:
         with book.writers():
-            die_at(outbox, point)
-            die_at(outbox, f"{point}:{passage}")
-            process = start_again(outbox)
+            die_at(outbox, point, options)
+            die_at(outbox, f"{point}:{passage}", options)
+            process = start_again(outbox, options)
             tap.wait_until(lambda: book.count() >= 60 and book.rolled_back, 30)
         bring_to_end(outbox, book, process)
     except Failure as failure:

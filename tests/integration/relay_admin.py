@@ -113,7 +113,7 @@ def metrics(outbox, pages, receiver):
     tap.is_(page.value("outbox_partitions_ahead"), 2, "metrics: partitions")
     tap.ok(page.value("outbox_sample_age_seconds") < 30, "metrics: the database was looked at lately")
     tap.ok(all(page.value("outbox_database_connections_total", part=part) >= 1
-               for part in ("lane", "lease", "ticker", "webhooks", "watch")), "metrics: each part's connection")
+               for part in ("lane", "lease", "ticker", "webhooks", "watch", "maintenance")), "metrics: each part's connection")
     tap.ok(page.value("outbox_log_lines_total", level="info") >= 3, "metrics: log lines")
     tap.ok(page.value("process_resident_memory_bytes") > 1 << 20 and page.value("process_open_fds") > 10
            and abs(page.value("process_start_time_seconds") - time.time()) < 600

@@ -14,8 +14,11 @@ SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_
     'lane_acquire', 'lane_renew', 'lane_record_publish', 'lane_release', 'lane_halt', 'lane_interval', 'lane_acknowledge',
     'delivery_claim', 'delivery_finish', 'delivery_recover', 'endpoint_gone', 'endpoint_add', 'endpoint_remove',
     'audit_migration', 'endpoint_disable', 'endpoint_enable', 'endpoint_test', 'hmac_sha256', 'delivery_revive',
-    'delivery_retry', 'delivery_retry_of', 'delivery_resolve', 'route_add', 'route_remove', 'place', 'xids_ahead', 'standing',
-    'same_files', 'settle_here', 'enable', 'adopt', 'beyond_positions', 'rebase']);
+    'delivery_retry', 'delivery_retry_of', 'delivery_resolve', 'route_add', 'route_remove', 'place', 'xids_ahead',
+    'standing', 'same_files', 'settle_here', 'enable', 'adopt', 'beyond_positions', 'rebase', 'event_present',
+    'partition_ahead', 'open_events', 'partition_held', 'partition_droppable', 'partition_keep',
+    'partition_retire', 'partition_table', 'partition_forget', 'kept_expire', 'delivery_expire', 'slot_expire',
+    'audit_expire']);
 
 SELECT is((SELECT array_agg(signature ORDER BY signature COLLATE "C") FROM f WHERE name = 'emit'),
           ARRAY['outbox.emit(text,text,bytea,text,text,jsonb,uuid,text,integer,text,text,timestamp with time zone,text)',
@@ -27,12 +30,15 @@ SELECT is_empty($$
     SELECT signature FROM f WHERE definer AND NOT 'search_path=pg_catalog, pg_temp' = ANY (config)
 $$, 'every SECURITY DEFINER function pins its search_path, pg_temp last');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE definer),
-          ARRAY['admit', 'adopt', 'audit_migration', 'beyond_positions', 'claim_ids', 'delivery_claim', 'delivery_finish', 'delivery_recover',
-                'delivery_resolve', 'delivery_retry', 'delivery_retry_of', 'delivery_revive', 'emit_event', 'emit_events',
-                'enable', 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
-                'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_record_publish', 'lane_release',
-                'lane_renew', 'partition_add', 'partition_look', 'rebase', 'ring', 'rotate', 'route_add', 'route_remove',
-                'same_files', 'settle_here', 'standing', 'tick', 'tick_needed', 'xids_ahead'],
+          ARRAY['admit', 'adopt', 'audit_expire', 'audit_migration', 'beyond_positions', 'claim_ids',
+                'delivery_claim', 'delivery_expire', 'delivery_finish', 'delivery_recover', 'delivery_resolve',
+                'delivery_retry', 'delivery_retry_of', 'delivery_revive', 'emit_event', 'emit_events', 'enable',
+                'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
+                'kept_expire', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_record_publish',
+                'lane_release', 'lane_renew', 'partition_add', 'partition_ahead', 'partition_forget',
+                'partition_held', 'partition_keep', 'partition_look', 'partition_retire', 'rebase', 'ring',
+                'rotate', 'route_add', 'route_remove', 'same_files', 'settle_here', 'slot_expire', 'standing',
+                'tick', 'tick_needed', 'xids_ahead'],
           'and these are they');
 SELECT is_empty($$
     SELECT signature FROM f
@@ -47,7 +53,8 @@ $$, 'so do the other plpgsql functions, but check_event');
 SELECT is_empty($$
     SELECT f.signature FROM f, aclexplode(f.proacl) AS a
      WHERE f.name IN ('check_event', 'check_headers', 'claim_ids', 'ring', 'partition_look', 'lane_interval',
-                      'audit_migration', 'hmac_sha256', 'delivery_revive', 'endpoint_gone', 'place', 'xids_ahead', 'same_files', 'settle_here')
+                      'audit_migration', 'hmac_sha256', 'delivery_revive', 'endpoint_gone', 'place', 'xids_ahead',
+                      'same_files', 'settle_here', 'event_present', 'open_events')
        AND a.grantee <> 'outbox_owner'::regrole
 $$, 'what only other functions call, only the owner may execute');
 SELECT is((SELECT count(*) FROM f WHERE name = 'emit' AND NOT definer AND language = 'sql'
@@ -94,8 +101,9 @@ SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility
           ARRAY['bucket', 'check_headers', 'day_slot', 'hmac_sha256', 'lock_class', 'pattern_to_like', 'patterns_to_like'],
           'the immutable ones');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility = 's'),
-          ARRAY['batch', 'batch_rows', 'beyond_positions', 'check_event', 'lane_interval', 'max_payload_bytes', 'place',
-                'same_files', 'standing', 'xids_ahead'], 'the stable ones');
+          ARRAY['batch', 'batch_rows', 'beyond_positions', 'check_event', 'event_present', 'lane_interval',
+                'max_payload_bytes', 'open_events', 'partition_ahead', 'partition_table', 'place', 'same_files',
+                'standing', 'xids_ahead'], 'the stable ones');
 SELECT is((SELECT config FROM f WHERE name = 'batch_rows'), '{}',
           'batch_rows() has no SET, so that the planner folds it into the query');
 SELECT is((SELECT outbox.lock_class()), 1868721016, 'the class of advisory locks, as the relay has it');

@@ -74,12 +74,16 @@ SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_admin'),
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_relay'),
           ARRAY['admit', 'batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover', 'emit',
                 'emit_event', 'emit_events', 'lane_acknowledge', 'lane_acquire', 'lane_halt',
-                'lane_record_publish', 'lane_release', 'lane_renew', 'lock_class', 'standing', 'tick', 'tick_needed'], 'a relay can do the relay''s work');
+                'lane_record_publish', 'lane_release', 'lane_renew', 'lock_class', 'partition_add',
+                'partition_ahead', 'rotate', 'standing', 'tick',
+                'tick_needed'], 'a relay can do the relay''s work');
 SELECT is_empty($$
     SELECT p.proname FROM pg_proc p, aclexplode(p.proacl) AS a
      WHERE p.pronamespace = 'outbox'::regnamespace AND a.grantee = 'outbox_maintenance'::regrole
-       AND p.proname NOT IN ('partition_add', 'rotate')
-$$, 'maintenance is granted partition_add and rotate');
+       AND p.proname NOT IN ('partition_add', 'partition_ahead', 'rotate', 'partition_held', 'partition_droppable', 'partition_keep',
+                             'partition_retire', 'partition_table', 'partition_forget', 'kept_expire', 'delivery_expire',
+                             'slot_expire', 'audit_expire')
+$$, 'maintenance is granted what adds, enters and removes');
 
 -- Tables and sequences -----------------------------------------------------------------------
 SELECT is_empty($$SELECT * FROM may_read WHERE role_name = 'outbox_writer'$$, 'a writer reads no table and no sequence');

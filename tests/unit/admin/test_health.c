@@ -47,6 +47,9 @@ static void names_each_reason(void **state)
     facts = well;
     facts.partitions_ahead = 1;
     assert_false(judge(&facts, "partitions: 1 ahead"));
+    facts = well;
+    facts.grant = "GRANT a TO b";
+    assert_false(judge(&facts, "maintenance: nothing that has expired is removed; GRANT a TO b"));
 }
 
 static void waits_for_what_may_pass(void **state)

@@ -169,7 +169,8 @@ static void every_type_is_read(void **state)
     struct config *config =
         LOAD_FLAGS("--name=r 1", "--wake=poll", "--poll-interval", "20ms", "--batch_bytes=1MiB",
                    "--batch_events", "7", "--webhook_allow=10.0.0.0/8, fd00::/8 ,127.0.0.1",
-                   "--create_topics", "--webhooks", "no", "--insecure=on", "--log_level=debug");
+                   "--create_topics", "--webhooks", "no", "--insecure=on", "--log_level=debug",
+                   "--retention=forever", "--delivery_retention=2d");
     const struct relay_config *relay;
 
     (void)state;
@@ -185,6 +186,8 @@ static void every_type_is_read(void **state)
     assert_false(relay->webhooks);
     assert_true(relay->insecure);
     assert_int_equal(relay->log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(relay->retention, CONFIG_FOREVER);
+    assert_int_equal(relay->delivery_retention, SECONDS(2 * 86400));
     config_free(config);
 }
 
