@@ -52,7 +52,6 @@ static const struct {
     {"name", "b"},
     {"publish", "at_least_once"},
     {"wake", "poll"},
-    {"publish", "at_least_once"},
     {"poll_interval", "7ms"},
     {"fallback_poll", "70ms"},
     {"lease", "7s"},
