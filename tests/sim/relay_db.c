@@ -13,7 +13,7 @@ static void fill_acquired(struct sim *sim, struct call *call, const struct pg_gr
     event->started = sim->pg.started;
     event->published = sim->pg.published;
     event->at_least_once = sim->pg.at_least_once;
-    event->system_matches = !sim->pg.other_server;
+    event->standing = sim->pg.other_server ? LANE_HALT_WRONG_SERVER : LANE_HALT_NONE;
     event->endpoints = pg_endpoints(&sim->pg);
 }
 
