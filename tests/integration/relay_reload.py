@@ -275,6 +275,25 @@ def under_load(subject):
            "load: the relay went on through 40 reloads")
 
 
+UPKEEP = {"maintenance_interval": "400ms", "rotate_events": "1", "rotate_every": "3d", "retention": "forever",
+          "delivery_retention": "2d", "id_retention": "2d", "inbox_retention": "2d", "audit_retention": "2d"}
+
+
+def upkeep(subject):
+    """The options of maintenance are those of one round, which reads them all anew."""
+    outbox = subject.outbox
+    outbox.sql("insert into outbox.audit (at, action, subject) values (now() - interval '3 days', 'old', 'x')")
+    rotated = "select count(*) from outbox.event_partition where rotated_at is not null"
+    before = outbox.sql(rotated)[0][0]
+    tap.is_(set(subject.reload(**UPKEEP).partition("=")[2].split(",")), set(UPKEEP), "maintenance: each is changed")
+    outbox.emit(type="t", topic=subject.topic, payload="1")
+    outbox.emit(type="t", topic=subject.topic, payload="2")
+    tap.ok(tap.wait_until(lambda: outbox.sql(rotated)[0][0] > before), "rotate_events: a rotation after a few")
+    tap.ok(tap.wait_until(lambda: outbox.sql("select count(*) from outbox.audit where action = 'old'")[0][0] == 0),
+           "audit_retention: what is older goes")
+    subject.reload(rotate_events="2000000000")
+
+
 def main():
     log_level(None)
     poll_interval(None)
@@ -283,18 +302,18 @@ def main():
     subject = Subject(outbox, {"fallback_poll": "60s", "batch_events": "5000", "batch_bytes": "16MiB",
                                "create_topics": "no", "topic_partitions": "-1", "topic_replication": "-1",
                                "webhook_allow": "", "statement_timeout": "60s", "shutdown_timeout": "60s",
-                               "lease": "2s"})
+                               "maintenance_interval": "200ms", "lease": "2s"})
     outbox.create_topic("progress", 1, "cleanup.policy=compact")
     subject.topic = outbox.create_topic("reload", 1)
     if not tap.ok(subject.process.wait_running(), "it runs"):
         subject.process.show()
     subject.pages = admin.Pages(subject.process)
-    for test in (fallback_poll, batch_events, batch_bytes, topics, webhook_allow, statement_timeout, refusals,
+    for test in (fallback_poll, upkeep, batch_events, batch_bytes, topics, webhook_allow, statement_timeout, refusals,
                  under_load, shutdown_timeout):
         test(subject)
     tested = {test.__name__ for test in (log_level, poll_interval, connect_timeout, fallback_poll, batch_events,
                                          batch_bytes, webhook_allow, statement_timeout, shutdown_timeout)}
-    tested |= {"create_topics", "topic_partitions", "topic_replication"}
+    tested |= {"create_topics", "topic_partitions", "topic_replication", *UPKEEP}
     help_text = tap.run([relay.RELAY, "--help"])[1]
     reloadable = {match[1] for match in re.finditer(r"^  ([a-z_]+)(?: = .*)?\n(?:      .*\n)+", help_text, re.M)
                   if "; reloadable)" in match[0].replace("\n      ", " ")}
