@@ -8,6 +8,7 @@ outbox_relay_SOURCES = \
     %D%/lane_runner.c %D%/lane_runner.h \
     %D%/main.c \
     %D%/message.h \
+    %D%/parking.c %D%/parking.h \
     %D%/precheck.c %D%/precheck.h \
     %D%/records.c %D%/records.h \
     %D%/relay.c %D%/relay.h \

@@ -46,6 +46,8 @@ enum metric_reload { METRIC_APPLIED, METRIC_REFUSED };
 #define METRIC_MAP(X)                                                                                        \
     X(EVENTS_PUBLISHED, "outbox_events_published_total", COUNTER, NONE,                                      \
       "Events that this process has committed to Kafka.")                                                    \
+    X(EVENTS_PARKED, "outbox_events_parked_total", COUNTER, NONE,                                            \
+      "Events that this process has parked, since they or others of their key cannot be published.")         \
     X(TRANSACTIONS, "outbox_transactions_total", COUNTER, NONE,                                              \
       "Kafka transactions that this process has committed.")                                                 \
     X(TRANSACTION_EVENTS, "outbox_transaction_events", HISTOGRAM, SIZES, "Events of a Kafka transaction.")   \
