@@ -250,7 +250,7 @@ END $$;
 -- The topics of which anything is parked, found by steps through the index: there may be a
 -- million events behind one of them.
 CREATE FUNCTION outbox.parked_topics() RETURNS SETOF text
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH RECURSIVE step AS (
         SELECT (SELECT min(k.topic) FROM outbox.parked_event k WHERE k.released_at IS NULL) AS topic
         UNION ALL
@@ -264,7 +264,8 @@ $$;
 -- Function:  outbox.lane_take_release(map, lane, epoch, limit, bytes)
 -- Chooses what may be published now of what is parked, in the lane's order: what is to be
 -- tried again and what waits behind nothing any more; of a whole topic the first event, as
--- a trial, when it is due.  They get a release id; the marker of their Kafka transaction
+-- a trial, when it is due.  Not what the lane has not come to yet, for what comes before it
+-- may still be published.  They get a release id; the marker of their Kafka transaction
 -- will have it, so that whoever finds it there knows that they are published.  The caller
 -- has acknowledged every release that a marker named.
 -- Returns:   the events, with the topics that they go to
@@ -288,10 +289,12 @@ BEGIN
                           OVER (ORDER BY c.tick, c.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
           FROM (SELECT k.seq, k.tick, t.topic IS NULL AS free,
                        row_number() OVER (PARTITION BY coalesce(k.reroute, k.topic) ORDER BY k.tick, k.seq) AS n
-                  FROM outbox.parked_event k
+                  FROM outbox.lane n
+                  JOIN outbox.parked_event k ON k.map = n.map AND k.lane = n.lane
                   LEFT JOIN outbox.parked_topic t ON t.topic = coalesce(k.reroute, k.topic)
                  WHERE k.map = p_map AND k.lane = p_lane AND k.released_at IS NULL
                    AND k.state IN ('behind', 'retry')
+                   AND (k.tick < n.from_tick OR k.tick = n.from_tick AND (n.done OR k.seq <= n.seq))
                    AND (t.topic IS NULL OR t.next_at <= clock_timestamp())
                    AND NOT EXISTS (
                        SELECT FROM outbox.parked_event f

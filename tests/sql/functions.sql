@@ -12,6 +12,8 @@ SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_
     'partition_look', 'rotate', 'day_slot', 'tick_needed', 'tick', 'batch_rows', 'batch', 'check_headers',
     'max_payload_bytes', 'check_event', 'claim_ids', 'ring', 'admit', 'emit_event', 'emit_events', 'emit',
     'lane_acquire', 'lane_renew', 'lane_record_publish', 'lane_release', 'lane_halt', 'lane_interval', 'lane_acknowledge',
+    'lane_own', 'lane_park', 'lane_park_behind', 'lane_take_release', 'parked_topics', 'parked_lock', 'parked_retry',
+    'parked_retry_topic', 'parked_reroute', 'parked_discard',
     'delivery_claim', 'delivery_finish', 'delivery_recover', 'endpoint_gone', 'endpoint_add', 'endpoint_remove',
     'audit_migration', 'endpoint_disable', 'endpoint_enable', 'endpoint_test', 'hmac_sha256', 'delivery_revive',
     'delivery_retry', 'delivery_retry_of', 'delivery_resolve', 'route_add', 'route_remove']);
@@ -29,8 +31,9 @@ SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE definer),
           ARRAY['admit', 'audit_migration', 'claim_ids', 'delivery_claim', 'delivery_finish', 'delivery_recover',
                 'delivery_resolve', 'delivery_retry', 'delivery_retry_of', 'delivery_revive', 'emit_event', 'emit_events',
                 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
-                'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_record_publish', 'lane_release',
-                'lane_renew', 'partition_add', 'partition_look', 'ring', 'rotate', 'route_add', 'route_remove',
+                'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_own', 'lane_park', 'lane_park_behind',
+                'lane_record_publish', 'lane_release', 'lane_renew', 'lane_take_release', 'parked_discard', 'parked_lock',
+                'parked_reroute', 'parked_retry', 'parked_retry_topic', 'partition_add', 'partition_look', 'ring', 'rotate', 'route_add', 'route_remove',
                 'tick', 'tick_needed'],
           'and these are they');
 SELECT is_empty($$
@@ -46,7 +49,8 @@ $$, 'so do the other plpgsql functions, but check_event');
 SELECT is_empty($$
     SELECT f.signature FROM f, aclexplode(f.proacl) AS a
      WHERE f.name IN ('check_event', 'check_headers', 'claim_ids', 'ring', 'partition_look', 'lane_interval',
-                      'audit_migration', 'hmac_sha256', 'delivery_revive', 'endpoint_gone')
+                      'audit_migration', 'hmac_sha256', 'delivery_revive', 'endpoint_gone',
+                      'lane_own', 'parked_lock')
        AND a.grantee <> 'outbox_owner'::regrole
 $$, 'what only other functions call, only the owner may execute');
 SELECT is((SELECT count(*) FROM f WHERE name = 'emit' AND NOT definer AND language = 'sql'
@@ -93,7 +97,7 @@ SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility
           ARRAY['bucket', 'check_headers', 'day_slot', 'hmac_sha256', 'lock_class', 'pattern_to_like', 'patterns_to_like'],
           'the immutable ones');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility = 's'),
-          ARRAY['batch', 'batch_rows', 'check_event', 'lane_interval', 'max_payload_bytes'], 'the stable ones');
+          ARRAY['batch', 'batch_rows', 'check_event', 'lane_interval', 'max_payload_bytes', 'parked_topics'], 'the stable ones');
 SELECT is((SELECT config FROM f WHERE name = 'batch_rows'), '{}',
           'batch_rows() has no SET, so that the planner folds it into the query');
 SELECT is((SELECT outbox.lock_class()), 1868721016, 'the class of advisory locks, as the relay has it');

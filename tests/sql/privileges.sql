@@ -69,12 +69,13 @@ SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_reader'),
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_admin'),
           ARRAY['admit', 'batch', 'batch_rows', 'bucket', 'delivery_resolve', 'delivery_retry', 'delivery_retry_of', 'emit', 'emit_event', 'emit_events',
                 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
-                'route_add', 'route_remove'],
-          'an admin can emit, look into batches, and manage endpoints, deliveries and routes');
+                'parked_discard', 'parked_reroute', 'parked_retry', 'parked_retry_topic', 'route_add', 'route_remove'],
+          'an admin can emit, look into batches, and manage endpoints, deliveries, routes and what is parked');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_relay'),
           ARRAY['admit', 'batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover', 'emit',
                 'emit_event', 'emit_events', 'lane_acknowledge', 'lane_acquire', 'lane_halt',
-                'lane_record_publish', 'lane_release', 'lane_renew', 'lock_class', 'tick', 'tick_needed'], 'a relay can do the relay''s work');
+                'lane_park', 'lane_park_behind', 'lane_record_publish', 'lane_release', 'lane_renew', 'lane_take_release',
+                'lock_class', 'parked_topics', 'tick', 'tick_needed'], 'a relay can do the relay''s work');
 SELECT is_empty($$
     SELECT p.proname FROM pg_proc p, aclexplode(p.proacl) AS a
      WHERE p.pronamespace = 'outbox'::regnamespace AND a.grantee = 'outbox_maintenance'::regrole
