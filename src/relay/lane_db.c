@@ -157,6 +157,8 @@ static int do_acknowledge(struct lane_db *db, const struct lane_action *action, 
     if (status < 0)
         return status;
     FAULT("relay_after_acknowledge");
+    if (what.release != 0)
+        FAULT("relay_after_release_acknowledged");
     answer->event.kind = LANE_EVENT_ACKNOWLEDGED;
     answer->event.found = done.accepted;
     answer->event.endpoints = done.endpoints;

@@ -77,6 +77,9 @@ enum metric_reload { METRIC_APPLIED, METRIC_REFUSED };
     X(LAG_EVENTS, "outbox_lag_events", GAUGE, LANE,                                                          \
       "Committed events that the database does not know to be published; estimated above 1000.")             \
     X(LAG_SECONDS, "outbox_lag_seconds", DURATION, LANE, "Age of the oldest of them.")                       \
+    X(PARKED_EVENTS, "outbox_parked_events", GAUGE, NONE,                                                    \
+      "Events that are parked; counted up to 50000.")                                                        \
+    X(PARKED_SECONDS, "outbox_parked_seconds", DURATION, NONE, "Age of the oldest of them.")                 \
     X(PARTITIONS_AHEAD, "outbox_partitions_ahead", GAUGE, NONE,                                              \
       "Partitions of outbox.event after the one in use.")                                                    \
     X(DELIVERIES, "outbox_deliveries", GAUGE, BACKLOG,                                                       \
