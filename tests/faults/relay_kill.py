@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 400
+# deadline: 500
 """kill -9 of the relay at each step of its cycle, on a real Kafka and a real
 PostgreSQL, with the ledger oracle (tests/lib/ledger.py).
 
@@ -172,14 +172,14 @@ def kill_parking(point):
 def main():
     only = sys.argv[1:]
     tap.is_(points_in_source(), {*POINTS, *PARKING, *RELEASING}, "every fault point of the source has its test")
+    for point in (*PARKING, *RELEASING):
+        if not only or point in only:
+            kill_parking(point)
     for point, passage in POINTS.items():
         if not only or point in only:
             started = time.monotonic()
             kill_at(point, passage)
             tap.diag(f"{time.monotonic() - started:.1f} s")
-    for point in (*PARKING, *RELEASING):
-        if not only or point in only:
-            kill_parking(point)
     tap.done_testing()
 
 

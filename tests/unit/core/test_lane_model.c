@@ -627,7 +627,8 @@ static void start(struct model *model)
     struct lane_settings settings = {
         .lease = LEASE, .lease_renew = 1000000, .lease_margin = 2000000, .acknowledge_interval = 100000,
         .marker_interval = 30000000, .commit_timeout = 10000000, .backoff_min = 1000, .backoff_max = 50000,
-        .release_interval = 20000, .batch_events = 4, .delivery_timeout = 1000000, .flight_pages = 3, .flight_bytes = 10,
+        .release_interval = 20000,
+        .batch_events = 4, .delivery_timeout = 1000000, .flight_pages = 3, .flight_bytes = 10,
         .seed = model->random};
 
     model->at_least_once = model->owners == MIXED ? draw(model, 2) == 0 : model->owners == AT_LEAST_ONCE;
