@@ -33,4 +33,5 @@ endif
 endif
 if BUILD_RELAY
 include %D%/tools/local.mk
+include %D%/sim/local.mk
 endif

@@ -145,12 +145,12 @@ static void print_lanes(const PGresult *lanes)
         const char *detail = pg_get_text(lanes, row, column(lanes, "halted_detail"));
 
         if (halted) {
-            printf("lane %s is halted: %s: ", PQgetvalue(lanes, row, 0), halted);
+            printf("lane %s is halted: %s: ", PQgetvalue(lanes, row, column(lanes, "lane")), halted);
             print_escaped(stdout, detail ? detail : "", detail ? strlen(detail) : 0);
             printf("\n");
         }
         if (!pg_get_bool(lanes, row, column(lanes, "lease_live")))
-            printf("lane %s has no relay\n", PQgetvalue(lanes, row, 0));
+            printf("lane %s has no relay\n", PQgetvalue(lanes, row, column(lanes, "lane")));
     }
 }
 

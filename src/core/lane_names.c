@@ -56,5 +56,8 @@ int64_t lane_epoch(const struct lane *lane)
 
 void lane_set_batch_events(struct lane *lane, int batch_events)
 {
+    /* A lane that begins small after a refusal goes on growing. */
+    if (lane->limit == lane->settings.batch_events || lane->limit > batch_events)
+        lane->limit = batch_events;
     lane->settings.batch_events = batch_events;
 }

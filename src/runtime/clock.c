@@ -1,5 +1,6 @@
 #include "runtime/clock.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -32,6 +33,14 @@ int clock_until_ms(mono_us deadline)
         return 0;
     left = (left + 999) / 1000;
     return left > INT_MAX ? INT_MAX : (int)left;
+}
+
+void clock_sleep_until(mono_us moment)
+{
+    const struct timespec until = {.tv_sec = moment / 1000000, .tv_nsec = moment % 1000000 * 1000};
+
+    while (moment > clock_now() && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+        ;
 }
 
 uint64_t random_u64(void)

@@ -14,6 +14,8 @@ mono_us clock_now(void);
 int64_t clock_wall(void);
 /* Milliseconds from now until deadline, rounded up, at least 0, as poll(2) wants them. */
 int clock_until_ms(mono_us deadline);
+/* For waits of milliseconds that nothing can shorten; returns at once if it is past. */
+void clock_sleep_until(mono_us moment);
 /* Random bits from the kernel. */
 uint64_t random_u64(void);
 

@@ -20,7 +20,8 @@ static const char *const levels[] = {"error", "warning", "info", "debug"};
 /* As enum lane_state. */
 static const char *const lane_states[] = {
     "waiting",  "acquiring",     "comparing",     "fencing", "locating", "verifying", "catching_up",
-    "checking_lease", "marking_start", "running", "closing", "releasing", "stopped",  "halted", NULL};
+    "checking_lease", "marking_start", "recording", "opening", "running", "closing", "releasing", "stopped", "halted",
+    NULL};
 
 /* Powers of about 2.5, from 500 us to 5 minutes. */
 static const int64_t times[] = {500,     1000,    2500,    5000,    10000,    25000,    50000,    100000,   250000,

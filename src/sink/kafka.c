@@ -579,7 +579,8 @@ int kafka_topic_replication(const struct kafka *kafka)
 
 void kafka_set_topics(struct kafka *kafka, bool create, int partitions, int replication)
 {
-    atomic_store(&kafka->create_topics, create);
+    /* Last whether: nobody makes a topic with what was in force before. */
     atomic_store(&kafka->topic_partitions, partitions);
     atomic_store(&kafka->topic_replication, replication);
+    atomic_store(&kafka->create_topics, create);
 }

@@ -10,6 +10,7 @@ libsink_la_SOURCES = \
     %D%/progress.c %D%/progress.h \
     %D%/record.c %D%/record.h \
     %D%/security.c %D%/security.h \
+    %D%/settle.c %D%/settle.h \
     %D%/taint.c %D%/taint.h \
     %D%/topics.c %D%/topics.h \
     %D%/trial.c %D%/trial.h

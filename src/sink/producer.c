@@ -9,6 +9,7 @@
 #include "sink/client.h"
 #include "sink/errors.h"
 #include "sink/record.h"
+#include "sink/settle.h"
 #include "sink/taint.h"
 
 /* Delivery reports are served after this many records, so that they do not pile up. */
@@ -27,6 +28,7 @@ struct producer {
     rd_kafka_t *handle;
     struct record_checks checks;
     struct taint taint;
+    struct settle settle;
     enum producer_state state;
     int64_t commits;
 
@@ -74,9 +76,12 @@ static rd_kafka_resp_err_t on_request_sent(rd_kafka_t *handle, int socket, const
                                            int32_t broker_id, int16_t api_key, int16_t api_version,
                                            int32_t correlation, size_t size, void *opaque)
 {
+    struct producer *producer = opaque;
+
     (void)handle, (void)socket, (void)broker, (void)broker_id, (void)api_version, (void)correlation,
         (void)size;
-    taint_sent(opaque, api_key);
+    taint_sent(&producer->taint, api_key);
+    settle_sent(&producer->settle, api_key, clock_now());
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -84,9 +89,11 @@ static rd_kafka_resp_err_t on_response(rd_kafka_t *handle, int socket, const cha
                                        int16_t api_key, int16_t api_version, int32_t correlation, size_t size,
                                        int64_t rtt, rd_kafka_resp_err_t error, void *opaque)
 {
+    struct producer *producer = opaque;
+
     (void)handle, (void)socket, (void)broker, (void)broker_id, (void)api_version, (void)correlation,
         (void)size, (void)rtt;
-    taint_answered(opaque, api_key, error);
+    taint_answered(&producer->taint, api_key, error);
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -112,7 +119,7 @@ static int open_handle(struct producer *producer, const char *transactional_id, 
         return OUTBOX_EINVAL;
     record_checks_init(&producer->checks, conf);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    rd_kafka_conf_interceptor_add_on_new(conf, "taint", on_new, &producer->taint);
+    rd_kafka_conf_interceptor_add_on_new(conf, "taint", on_new, producer);
     producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
     if (producer->handle)
         return OUTBOX_OK;
@@ -138,6 +145,7 @@ struct producer *producer_new(const struct kafka *kafka, const char *transaction
     }
     producer->client.kafka = kafka_reference(kafka);
     taint_begin(&producer->taint);
+    settle_init(&producer->settle);
     if (open_handle(producer, transactional_id, reterr) < 0) {
         release(producer);
         return NULL;
@@ -484,6 +492,15 @@ static void reset_counts(struct producer *producer)
     producer->failed_topic[0] = '\0';
 }
 
+/* The broker finishes the last transaction meanwhile; see settle.h. */
+static void let_settle(struct producer *producer, mono_us deadline)
+{
+    mono_us until = settle_until(&producer->settle);
+
+    clock_sleep_until(until < deadline ? until : deadline);
+    settle_begin(&producer->settle);
+}
+
 enum sink_result producer_publish(struct producer *producer, const struct sink_record *records, size_t count,
                                   const struct marker *marker, mono_us deadline, outbox_error **reterr)
 {
@@ -502,6 +519,7 @@ enum sink_result producer_publish(struct producer *producer, const struct sink_r
     if (result != SINK_OK)
         return result;
 
+    let_settle(producer, deadline);
     taint_begin(&producer->taint);
     reset_counts(producer);
     error = rd_kafka_begin_transaction(producer->handle);
@@ -535,6 +553,9 @@ static void flush(struct producer *producer, mono_us deadline)
     rd_kafka_flush(producer->handle, left > 0 ? left : 1);
 }
 
+/* Larger transactions register their last partition, the marker's, at any time after the first. */
+#define SETTLE_JUDGED 200
+
 /* The broker has committed: has it every record? */
 static enum sink_result finish_commit(struct producer *producer, outbox_error **reterr)
 {
@@ -542,6 +563,7 @@ static enum sink_result finish_commit(struct producer *producer, outbox_error **
     if (producer->acknowledged != producer->produced)
         return fail_state(producer, "a commit without all acknowledgements", reterr);
     producer->state = PRODUCER_IDLE;
+    settle_ended(&producer->settle, producer->produced > SETTLE_JUDGED, clock_now());
     producer->commits++;
     kafka_forget_errors(&producer->client);
     return SINK_OK;

@@ -30,6 +30,22 @@ static const char sql_page[] =
     " WHERE coalesce(p.before, 0) < $11::bigint"
     " ORDER BY p.seq";
 
+/* The same if no transaction of the batch began before its first tick: then there is no late part,
+ * and planning, which is most of what a small batch costs, takes a third. */
+static const char sql_recent_page[] =
+    "SELECT p.seq, p.id, p.type, p.topic, p.key, p.partition, p.tenant, p.headers, p.content_type, p.payload,"
+    "       p.traceparent, p.tracestate, p.occurred_at"
+    "  FROM (SELECT e.*, pg_catalog.sum(pg_catalog.octet_length(e.payload))"
+    "                      OVER (ORDER BY e.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before"
+    "          FROM (SELECT r.* FROM outbox.event AS r"
+    "                 WHERE r.seq > greatest($1::bigint, $4::bigint) AND r.seq <= $3::bigint"
+    "                   AND ($5::integer = 0 AND $6::integer = 255"
+    "                        OR outbox.bucket(r.key, r.seq) BETWEEN $5::integer AND $6::integer)"
+    "                   AND pg_catalog.pg_visible_in_snapshot(r.xid, $2::pg_snapshot)"
+    "                 ORDER BY r.seq LIMIT $7::integer) AS e) AS p"
+    " WHERE coalesce(p.before, 0) < $8::bigint"
+    " ORDER BY p.seq";
+
 struct reader *reader_new(const struct reader_settings *settings)
 {
     struct reader *reader = calloc(1, sizeof(*reader));
@@ -106,11 +122,35 @@ static int load_routes(struct reader *reader, struct pg *pg, mono_us deadline, o
     return OUTBOX_OK;
 }
 
+/* The xids that were open or unknown at the first tick: none. */
+static bool nothing_is_late(const struct tick *from)
+{
+    return strcmp(from->xip, "{}") == 0 && strcmp(from->xmax, from->self) == 0;
+}
+
+static int select_recent(struct reader *reader, struct pg *pg, const struct position *position, int limit,
+                         mono_us deadline, PGresult **ret_rows, outbox_error **reterr)
+{
+    struct pg_args args = PG_ARGS_INIT;
+
+    pg_arg_int(&args, reader->from.last_seq);
+    pg_arg_text(&args, reader->to.snapshot);
+    pg_arg_int(&args, reader->to.last_seq);
+    pg_arg_int(&args, position->seq);
+    pg_arg_int(&args, reader->settings.bucket_low);
+    pg_arg_int(&args, reader->settings.bucket_high);
+    pg_arg_int(&args, limit);
+    pg_arg_int(&args, (int64_t)reader->settings.page_bytes);
+    return pg_exec(pg, sql_recent_page, &args, 1, deadline, ret_rows, reterr);
+}
+
 static int select_page(struct reader *reader, struct pg *pg, const struct position *position, int limit,
                        mono_us deadline, PGresult **ret_rows, outbox_error **reterr)
 {
     struct pg_args args = PG_ARGS_INIT;
 
+    if (nothing_is_late(&reader->from))
+        return select_recent(reader, pg, position, limit, deadline, ret_rows, reterr);
     pg_arg_text(&args, reader->from.xip);
     pg_arg_text(&args, reader->from.xmax);
     pg_arg_text(&args, reader->from.self);

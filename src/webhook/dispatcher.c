@@ -50,6 +50,7 @@ struct dispatcher {
     struct store_want *wants;
     size_t wants_room;
     int claimed;       /* by the claim that is being made */
+    mono_us claim_asked;
     struct task tasks; /* head of the ring of all tasks */
     size_t task_count;
     size_t most_tasks; /* what waits to be recorded must not pile up */
@@ -250,7 +251,7 @@ static void take_claim(void *argument, const struct claim *claim)
     d->claimed++;
     if (!slot)
         return; /* not asked for: its lease will end */
-    task = task_new(claim, slot->endpoint, d->lease_margin);
+    task = task_new(claim, slot->endpoint, d->claim_asked, d->lease_margin);
     if (!task) {
         slots_returned(d->slots, &claim->endpoint);
         log_error("delivery_not_sent", LOG_NUMBER("delivery", claim->delivery),
@@ -301,6 +302,7 @@ static void claim(struct dispatcher *d)
     request.wants = d->wants;
     request.count = slots_wants(d->slots, d->wants);
     d->claimed = 0;
+    d->claim_asked = clock_now();
     if (store_claim(d->link.store, &request, link_deadline(&d->link), &error) < 0) {
         link_lose(&d->link, "claim", error);
         return;

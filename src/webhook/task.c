@@ -43,7 +43,8 @@ static void give_up(struct task *task, const char *why)
     task->step = (struct delivery_step){DELIVERY_STATE_DEAD, false, 0};
 }
 
-struct task *task_new(const struct claim *claim, struct endpoint *endpoint, mono_us lease_margin)
+struct task *task_new(const struct claim *claim, struct endpoint *endpoint, mono_us asked,
+                      mono_us lease_margin)
 {
     struct task *task = calloc(1, sizeof(*task));
 
@@ -55,8 +56,9 @@ struct task *task_new(const struct claim *claim, struct endpoint *endpoint, mono
     task->send = claim->send;
     task->attempts = claim->attempts;
     task->age_us = claim->age_us;
-    task->claimed_at = clock_now();
-    /* The other half of the margin is for recording the result. */
+    /* By our clock it was claimed no earlier: the answer may have been long on its way, or we
+     * stopped, and the lease runs on.  The other half of the margin is for recording. */
+    task->claimed_at = asked;
     task->exchange.begin_before = task->claimed_at + lease_margin / 2;
     if (!claim->present) {
         give_up(task, "the event is gone: its partition was removed");

@@ -56,8 +56,10 @@ struct task {
 };
 
 /* A task with a signed request, or one that is concluded at once if the event is gone.
- * lease_margin: the claim outlives the endpoint's timeout by this.  NULL without memory. */
-struct task *task_new(const struct claim *claim, struct endpoint *endpoint, mono_us lease_margin);
+ * asked: when the statement that claimed it was begun.  lease_margin: the claim outlives
+ * the endpoint's timeout by this.  NULL without memory. */
+struct task *task_new(const struct claim *claim, struct endpoint *endpoint, mono_us asked,
+                      mono_us lease_margin);
 /* NULL is allowed. */
 void task_free(struct task *task);
 

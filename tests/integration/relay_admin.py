@@ -104,7 +104,7 @@ def metrics(outbox, pages, receiver):
             {"due": 0, "later": 1, "dead": 0, "parked": 0}, "metrics: deliveries that wait")
     tap.is_(page.value("outbox_webhook_requests_in_flight"), 0, "metrics: nothing in flight")
     state = {dict(labels)["state"]: value for labels, value in page.series("outbox_lane_state").items()}
-    tap.is_((state["running"], sum(state.values()), len(state)), (1, 1, 14), "metrics: the lane's state is one of all")
+    tap.is_((state["running"], sum(state.values()), len(state)), (1, 1, 16), "metrics: the lane's state is one of all")
     tap.is_(page.value("outbox_lane_epoch", lane="0"), outbox.lease()["epoch"], "metrics: the lease's epoch")
     tap.is_((page.value("outbox_takeovers_total"), page.value("outbox_leases_lost_total")), (1, 0),
             "metrics: one takeover, no lease lost")

@@ -2,6 +2,7 @@
 # deadline: 240
 """SIGHUP: each option that can be reloaded takes effect in a relay that runs; what is
 wrong, or needs a restart, is named and changes nothing."""
+import os
 import re
 import signal
 import socket
@@ -29,6 +30,7 @@ class Subject:
     def write(self, options):
         self.options = dict(options)
         with open(self.path, "w", encoding="utf-8") as f:
+            os.fchmod(f.fileno(), 0o600)  # it may hold a secret
             f.write("".join(f"{n} = {v}\n" for n, v in self.options.items()))
 
     def hup(self):
@@ -191,10 +193,11 @@ def connect_timeout(_):
     silent = Silent()
     outbox = relay.Outbox(dsn=f"host=127.0.0.1 port={silent.port} sslmode=disable gssencmode=disable")
     subject = Subject(outbox, {"connect_timeout": "4s"})
-    tap.wait_until(lambda: len(silent.lasted) >= 2)
-    tap.ok(min(silent.lasted) > 3.5, "connect_timeout: waits as long as it says")
+    tap.wait_until(lambda: len(silent.lasted) >= 3)
+    # the first one only asks which servers the dsn means, and says nothing to them
+    tap.ok(min(silent.lasted[1:3]) > 3.5, "connect_timeout: waits as long as it says")
     subject.reload(connect_timeout="100ms")
-    tap.ok(tap.wait_until(lambda: min(silent.lasted) < 3), "connect_timeout: and shorter after a reload")
+    tap.ok(tap.wait_until(lambda: min(silent.lasted[3:], default=4) < 3), "connect_timeout: and shorter after a reload")
     subject.process.kill()
 
 

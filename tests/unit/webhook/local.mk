@@ -5,6 +5,7 @@ webhook_tests = \
     %D%/test_headers \
     %D%/test_retry_after \
     %D%/test_slots \
+    %D%/test_task \
     %D%/test_url
 check_PROGRAMS += $(webhook_tests)
 TESTS += $(webhook_tests)
@@ -23,5 +24,7 @@ webhook_test_libs = libwebhook.la libcore.la libpgconn.la libruntime.la libbase.
 %C%_test_retry_after_LDADD = $(webhook_test_libs)
 %C%_test_slots_CFLAGS = $(webhook_test_cflags)
 %C%_test_slots_LDADD = $(webhook_test_libs)
+%C%_test_task_CFLAGS = $(webhook_test_cflags)
+%C%_test_task_LDADD = $(webhook_test_libs)
 %C%_test_url_CFLAGS = $(webhook_test_cflags)
 %C%_test_url_LDADD = $(webhook_test_libs)

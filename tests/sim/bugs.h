@@ -1,0 +1,35 @@
+/* Mistakes that can be planted, in the relay's driver or in a server's model: for each the
+ * simulator must find a failing seed, or it proves nothing. */
+#ifndef SIM_BUGS_H
+#define SIM_BUGS_H
+
+#define BUG_MAP(X)                                                                                           \
+    X(BUG_NONE, "none", "nothing is planted")                                                                \
+    X(BUG_RECYCLE_OFF, "recycle_off", "a tainted producer goes on")                                          \
+    X(BUG_MARKER_BEFORE_FENCE, "marker_before_fence", "the marker is not read again after fencing")          \
+    X(BUG_NO_SELF_XID, "no_self_xid", "late(a) is xip alone: ticks without self_xid")                        \
+    X(BUG_LOCK_WITH_SNAPSHOT, "lock_with_snapshot", "a tick takes lock and snapshot in one statement")       \
+    X(BUG_ACK_BEFORE_COMMIT, "ack_before_commit", "a commit counts when it is asked for")                    \
+    X(BUG_NO_ACK_CONDITION, "no_ack_condition", "an acknowledgement is accepted from any epoch")             \
+    X(BUG_NO_TOKEN, "no_token", "a delivery's result is accepted without its token")                         \
+    X(BUG_NO_FROM_TICK, "no_from_tick", "a marker without from_tick: the successor guesses")                 \
+    X(BUG_NO_TO_TICK, "no_to_tick", "a marker without to_tick: the successor takes the newest")              \
+    X(BUG_NOT_DURABLE, "not_durable", "a tick counts before its commit is flushed")                          \
+    X(BUG_SKIPPED_DELIVERIES, "skipped_deliveries", "an acknowledgement knows the newest batch only")        \
+    X(BUG_DOUBLED_DELIVERIES, "doubled_deliveries", "an acknowledgement begins its batch anew")              \
+    X(BUG_MISSING_IS_NEW, "missing_is_new", "no marker means from the beginning")                            \
+    X(BUG_NO_NONCE, "no_nonce", "ticks are compared without their nonces")                                   \
+    X(BUG_RESEND_UNKNOWN, "resend_unknown", "what a vanished sender left is sent again under any policy")    \
+    X(BUG_CONFIRM_EARLY, "confirm_early", "at least once, a page counts when it is sent")                      \
+    X(BUG_LATE_CLAIM, "late_claim", "the time in which a claimed delivery may be sent runs from the answer")  \
+    X(BUG_MARKER_TOO_SOON, "marker_too_soon", "a marker that is not visible yet is taken for lost")          \
+    X(BUG_BELL_WITHOUT_LOOK, "bell_without_look", "the ticker sleeps without a look with the bell held")
+
+enum bug {
+#define BUG_ENUM(constant, name, text) constant,
+    BUG_MAP(BUG_ENUM)
+#undef BUG_ENUM
+    BUG_COUNT
+};
+
+#endif

@@ -1,0 +1,63 @@
+/* The promises, as invariants: looked at as it happens where that is possible, else at the end. */
+#ifndef SIM_ORACLE_H
+#define SIM_ORACLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/lane.h"
+#include "core/position.h"
+#include "sim/kafka.h"
+#include "sim/pg.h"
+#include "sim/workload.h"
+
+struct sim;
+
+#define ORACLE_EVENTS 256
+
+struct oracle_event {
+    int published;
+    bool acknowledged;
+    bool wanted[PG_ENDPOINTS]; /* a delivery, as of that acknowledgement */
+    struct {
+        int effects;
+        bool recorded; /* a 2xx is */
+        bool doubtful; /* a send whose outcome nobody knows */
+    } at[PG_ENDPOINTS];
+};
+
+struct oracle {
+    struct oracle_event events[ORACLE_EVENTS];
+    int event_count;
+    struct kafka_record last_of_key[KEYS];
+    int64_t last_commit_of_key[KEYS];
+    int64_t committed_epoch; /* of the lane, highest that committed in Kafka */
+    bool data_lost;          /* a store lost data: a halt is right */
+    bool must_halt;
+    bool may_fence;          /* of a loss in Kafka only who has fenced can be sure */
+    bool clock_stepped;
+    int64_t lost_at;
+    int halts;
+    char failure[200];       /* the first, empty: none */
+};
+
+void oracle_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool oracle_failed(const struct sim *sim);
+
+void oracle_published(struct sim *sim, const struct kafka_record *record);
+void oracle_transaction(struct sim *sim); /* all partitions know of it */
+void oracle_commit_decided(struct sim *sim);
+void oracle_piped(struct sim *sim, int64_t process_started);
+void oracle_init(struct sim *sim, int64_t process_started);
+void oracle_acknowledged(struct sim *sim, const struct position *position);
+void oracle_halted(struct sim *sim, int relay, enum lane_halt halt);
+void oracle_send_begins(struct sim *sim, const struct pg_delivery *delivery);
+void oracle_effect(struct sim *sim, int event, int endpoint);
+void oracle_recorded(struct sim *sim, const struct pg_delivery *delivery);
+
+/* Is there nothing left to do? */
+bool oracle_quiet(const struct sim *sim);
+/* It is not: what is missing, as a failure. */
+void oracle_overdue(struct sim *sim);
+
+#endif

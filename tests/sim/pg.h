@@ -1,0 +1,209 @@
+/* PostgreSQL, as far as the algorithm needs it: transaction ids and snapshots, a sequence, a
+ * WAL that is flushed later than it is written, ticks step by step, lane, lease, deliveries. */
+#ifndef SIM_PG_H
+#define SIM_PG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/delivery.h"
+#include "core/position.h"
+
+struct sim;
+struct call;
+
+#define PG_TXNS 128
+#define PG_ROWS 256
+#define PG_TICKS 512
+#define PG_RUNNING 32
+#define PG_ENDPOINTS 2
+#define PG_DELIVERIES (PG_ROWS * PG_ENDPOINTS)
+#define PG_SEQUENCE_LOG 64
+#define PG_TICKINGS 24
+
+enum pg_txn_state {
+    PG_RUNS,
+    PG_COMMITTING, /* its commit is in the WAL, not flushed; nobody sees it */
+    PG_COMMITTED,  /* visible; flushed if lsn <= flushed */
+    PG_ABORTED,
+    PG_LOST        /* was visible, and a crash took it back */
+};
+
+/* A writer's transaction. */
+struct pg_txn {
+    int64_t xid;
+    enum pg_txn_state state;
+    int64_t lsn;       /* of its commit */
+    int64_t commit_no; /* in order of visibility */
+    int boot;
+    bool holds_bell;   /* shared */
+    bool notifies;
+};
+
+/* A row of outbox.event. */
+struct pg_row {
+    int64_t seq;
+    int64_t lsn;
+    int event;    /* its identity in this run */
+    int key;      /* negative: none */
+    int txn;
+    bool undone;  /* by a rollback to a savepoint */
+};
+
+struct pg_snapshot {
+    int64_t xmin;
+    int64_t xmax;
+    int count;
+    int64_t xip[PG_RUNNING];
+};
+
+struct pg_tick {
+    struct tick_id id;
+    struct pg_snapshot snapshot;
+    int64_t last_seq;
+    int64_t self_xid;
+    int64_t lsn;
+};
+
+/* A call of outbox.tick() under way. */
+struct pg_ticking {
+    bool open;
+    int step;
+    int boot;
+    bool waits;       /* for the lock */
+    bool forced;
+    bool fails, unreplicated;
+    bool inserted;
+    int64_t pause;    /* with the lock held, before the next step */
+    struct pg_tick tick;
+    struct call *call; /* NULL: nobody waits for the answer */
+};
+
+struct pg_delivery {
+    int event;
+    int64_t seq;
+    int endpoint;
+    int state; /* enum pg_delivery_state */
+    int attempts;
+    int sends;
+    int64_t token;
+    int worker;
+    int64_t next_at;
+    int64_t lease_until; /* 0: none */
+    int64_t created_at;
+};
+
+enum pg_delivery_state {
+    PG_PENDING,
+    PG_SENDING,
+    PG_DELIVERED,
+    PG_FAILED,
+    PG_UNKNOWN,
+    PG_PARKED,
+    PG_DEAD
+};
+
+struct pg_endpoint {
+    bool enabled;
+    enum delivery_policy policy;
+};
+
+struct pg {
+    bool up;
+    int boot;
+    int64_t clock_offset;
+    int64_t lsn, flushed;
+    int64_t next_xid, latest_completed, flushed_xid;
+    int64_t running[PG_RUNNING];
+    int running_count;
+    int64_t sequence, sequence_logged;
+    struct {
+        int64_t value, lsn;
+    } sequence_log[PG_SEQUENCE_LOG];
+    int sequence_logs;
+    int64_t tick_sequence;
+    int64_t commits;
+    struct pg_txn txns[PG_TXNS];
+    int txn_count;
+    struct pg_row rows[PG_ROWS];
+    int row_count;
+    struct pg_tick ticks[PG_TICKS]; /* visible, by id */
+    int tick_count;
+    struct pg_ticking tickings[PG_TICKINGS];
+    int tick_lock; /* the ticking that has it, or -1 */
+
+    int bell_relay; /* whose connection holds the bell, or -1 */
+    int bell_shared;
+
+    int holder; /* of the lease, or -1 */
+    int64_t lease_epoch;
+    int64_t expires_at;
+    int64_t epoch; /* of the lane */
+    struct position position;
+    bool started;
+    int64_t published;
+    bool at_least_once; /* how it was published last */
+    int incarnation;
+    bool other_server;
+
+    struct pg_endpoint endpoints[PG_ENDPOINTS];
+    struct pg_delivery deliveries[PG_DELIVERIES];
+    int delivery_count;
+    int64_t last_token;
+};
+
+void pg_init(struct sim *sim);
+int64_t pg_clock(const struct sim *sim);
+
+/* Transactions. */
+int64_t pg_xid(struct sim *sim);                   /* of one that runs from now on */
+void pg_complete(struct pg *pg, int64_t xid);
+void pg_statement_commit(struct sim *sim);         /* of a statement that is flushed at once */
+int64_t pg_nextval(struct pg *pg);
+void pg_snapshot_take(const struct pg *pg, int64_t own, struct pg_snapshot *ret);
+bool pg_snapshot_sees(const struct pg_snapshot *snapshot, int64_t xid);
+void pg_flush(struct pg *pg, int64_t lsn);
+void pg_crash(struct sim *sim);
+void pg_start(struct sim *sim);
+void pg_restore(struct sim *sim, const struct pg *backup);
+
+/* Ticks. */
+const struct pg_tick *pg_tick_find(const struct sim *sim, const struct tick_id *id);
+const struct pg_tick *pg_tick_by_id(const struct pg *pg, int64_t id);
+bool pg_row_live(const struct pg *pg, const struct pg_row *row);
+bool pg_batch_has(const struct sim *sim, const struct pg_tick *a, const struct pg_tick *b,
+                  const struct pg_row *row);
+/* Does a lane at this position have this row behind it? */
+bool pg_covered(const struct sim *sim, const struct position *position, const struct pg_row *row);
+/* Indexes of rows, in order of seq. */
+int pg_batch(const struct sim *sim, const struct position *position, int64_t upto, int limit, int *ret);
+void pg_tick_begin(struct sim *sim, struct pg_ticking ticking, int64_t last);
+void pg_ticks_after_crash(struct sim *sim, const struct pg_ticking *open, int count);
+
+/* Lane. */
+struct pg_grant {
+    bool granted;
+    int64_t retry_after;
+    int64_t epoch;
+};
+
+struct pg_grant pg_lane_acquire(struct sim *sim, int holder, int64_t ttl);
+bool pg_lane_renew(struct sim *sim, int64_t epoch, int64_t ttl);
+bool pg_lane_record(struct sim *sim, int64_t epoch, bool at_least_once);
+void pg_lane_release(struct sim *sim, int64_t epoch);
+enum pg_acknowledged {
+    PG_ACCEPTED,
+    PG_NOT_ACCEPTED,
+    PG_RAISED
+};
+enum pg_acknowledged pg_lane_acknowledge(struct sim *sim, int64_t epoch, const struct position *old,
+                                         const struct position *position, int64_t published);
+int pg_endpoints(const struct pg *pg);
+
+/* Deliveries. */
+void pg_delivery_insert(struct sim *sim, const struct pg_row *row);
+int pg_delivery_claim(struct sim *sim, int worker, int limit, int *ret);
+bool pg_delivery_finish(struct sim *sim, int delivery, int64_t token, const struct delivery_step *step);
+int pg_delivery_recover(struct sim *sim, int worker, const int64_t *held, int held_count);
+
+#endif

@@ -1,0 +1,226 @@
+/* The executors of the database: a connection for the lane, one for its keeper. */
+#include "sim/sim.h"
+
+#include <string.h>
+
+static void fill_acquired(struct sim *sim, struct call *call, const struct pg_grant *grant)
+{
+    struct lane_event *event = &call->answer;
+
+    event->epoch = grant->epoch;
+    event->lease_until = call->asked_at + LEASE;
+    event->position = sim->pg.position;
+    event->started = sim->pg.started;
+    event->published = sim->pg.published;
+    event->at_least_once = sim->pg.at_least_once;
+    event->system_matches = !sim->pg.other_server;
+    event->endpoints = pg_endpoints(&sim->pg);
+}
+
+static void acquire(struct sim *sim, struct call *call, int relay)
+{
+    struct pg_grant grant = pg_lane_acquire(sim, relay, LEASE);
+
+    call->answer.kind = grant.granted ? LANE_EVENT_ACQUIRED : LANE_EVENT_NOT_ACQUIRED;
+    call->answer.retry_after = grant.retry_after;
+    if (grant.granted)
+        fill_acquired(sim, call, &grant);
+}
+
+static void read_page(struct sim *sim, struct call *call)
+{
+    const struct lane_action *action = &call->action;
+    int rows[PAGE_ROWS];
+    int count = pg_batch(sim, &action->position, INT64_MAX, action->limit, rows);
+
+    if (count < 0) { /* a tick is not there */
+        call->answer.kind = LANE_EVENT_DB_FAILED;
+        return;
+    }
+    call->answer.kind = LANE_EVENT_PAGE;
+    call->answer.count = count;
+    call->answer.bytes = (int64_t)count * EVENT_BYTES;
+    call->answer.found = count < action->limit;
+    for (int i = 0; i < count; i++) {
+        const struct pg_row *row = &sim->pg.rows[rows[i]];
+
+        call->page.records[i] = (struct kafka_record){row->event, row->key, row->seq, action->position.to.id};
+        call->answer.position.seq = row->seq;
+    }
+    call->page.count = count;
+}
+
+static void acknowledge(struct sim *sim, struct call *call)
+{
+    const struct lane_action *action = &call->action;
+
+    switch (pg_lane_acknowledge(sim, action->epoch, &action->old, &action->position, action->published)) {
+    case PG_RAISED:
+        if (!sim->oracle.data_lost)
+            oracle_fail(sim, "an acknowledgement raised: its position cannot be");
+        call->answer.kind = LANE_EVENT_DB_FAILED;
+        return;
+    case PG_ACCEPTED:
+        call->answer.found = true;
+        break;
+    default:
+        break;
+    }
+    call->answer.kind = LANE_EVENT_ACKNOWLEDGED;
+    call->answer.endpoints = pg_endpoints(&sim->pg);
+}
+
+static void carry_out(struct sim *sim, struct call *call, int relay)
+{
+    const struct lane_action *action = &call->action;
+    struct lane_event *event = &call->answer;
+
+    switch (action->kind) {
+    case LANE_DO_ACQUIRE:
+        acquire(sim, call, relay);
+        return;
+    case LANE_DO_VERIFY:
+        event->kind = LANE_EVENT_VERIFIED;
+        event->found = pg_tick_find(sim, &action->position.from) && pg_tick_find(sim, &action->position.to);
+        return;
+    case LANE_DO_CHECK_LEASE:
+    case LANE_DO_RENEW:
+        event->kind = action->kind == LANE_DO_RENEW ? LANE_EVENT_RENEWED : LANE_EVENT_LEASE_CHECKED;
+        event->epoch = action->epoch;
+        event->found = pg_lane_renew(sim, action->epoch, LEASE);
+        event->lease_until = call->asked_at + LEASE;
+        return;
+    case LANE_DO_RECORD:
+        event->kind = LANE_EVENT_RECORDED;
+        event->found = pg_lane_record(sim, action->epoch, action->at_least_once);
+        return;
+    case LANE_DO_READ:
+        read_page(sim, call);
+        return;
+    case LANE_DO_ACKNOWLEDGE:
+        acknowledge(sim, call);
+        return;
+    default: /* release, or note a halt and release */
+        event->kind = LANE_EVENT_RELEASED;
+        pg_lane_release(sim, action->epoch);
+        return;
+    }
+}
+
+static enum executor executor_of(const struct call *call)
+{
+    return call->action.kind == LANE_DO_RENEW ? EXECUTOR_KEEPER : EXECUTOR_DB;
+}
+
+static void come_back(struct sim *sim, const struct moment *moment)
+{
+    struct relay *relay = &sim->relays[moment->relay];
+    struct call *call = moment->data;
+
+    if (relay_ready(sim, moment) && relay->calls[executor_of(call)] == call)
+        relay_answer(sim, relay, executor_of(call), call->answer);
+}
+
+/* No answer: the connection is given up, whatever the server does yet. */
+static void fail(struct sim *sim, const struct moment *moment)
+{
+    struct relay *relay = &sim->relays[moment->relay];
+    struct call *call = moment->data;
+    enum executor executor = executor_of(call);
+
+    if (relay_ready(sim, moment) && relay->calls[executor] == call)
+        relay_answer(sim, relay, executor,
+                     (struct lane_event){.kind = executor == EXECUTOR_KEEPER ? LANE_EVENT_RENEW_FAILED
+                                                                             : LANE_EVENT_DB_FAILED});
+}
+
+static void fail_later(struct sim *sim, struct call *call, struct moment moment, int64_t delay)
+{
+    moment.at = sim->world.now + delay;
+    moment.run = fail;
+    moment.data = call;
+    world_add(&sim->world, moment);
+}
+
+static void arrive(struct sim *sim, const struct moment *moment)
+{
+    struct call *call = moment->data;
+    struct moment back = *moment;
+
+    if (!sim->pg.up || call->boot != sim->pg.boot) {
+        fail_later(sim, call, *moment, world_latency(&sim->world));
+        return;
+    }
+    carry_out(sim, call, moment->relay);
+    if (call->answer_lost) {
+        fail_later(sim, call, *moment, world_latency(&sim->world));
+        return;
+    }
+    back.at = sim->world.now + world_latency(&sim->world);
+    if (call->slow)
+        back.at += random_between(&sim->world.random, 500 * MS, 3 * SEC);
+    back.run = come_back;
+    world_add(&sim->world, back);
+}
+
+static void send(struct sim *sim, struct relay *relay, struct call *call, const struct fault *fault)
+{
+    struct moment moment = relay_moment(sim, relay->id, world_latency(&sim->world), arrive, call);
+    int64_t timeout = call->action.kind == LANE_DO_RENEW ? LEASE : STATEMENT_TIMEOUT;
+
+    fail_later(sim, call, moment, timeout);
+    if (!fault) {
+        world_add(&sim->world, moment);
+        return;
+    }
+    switch (fault->kind) {
+    case FAULT_DB_LOST_REQUEST:
+    case FAULT_RENEWAL_LOST:
+        if (fault->dice & 1)
+            fail_later(sim, call, moment, moment.at - sim->world.now);
+        return; /* or it hangs until the timeout */
+    case FAULT_DB_LATE_REQUEST:
+        moment.at += timeout + (int64_t)(fault->dice % (4 * SEC));
+        break;
+    case FAULT_DB_LOST_ANSWER:
+        call->answer_lost = true;
+        break;
+    case FAULT_RENEWAL_SLOW:
+        moment.at += (int64_t)(fault->dice % (6 * SEC));
+        break;
+    default:
+        call->slow = true;
+        break;
+    }
+    world_add(&sim->world, moment);
+}
+
+static struct call *new_call(struct sim *sim, const struct lane_action *action)
+{
+    struct call *call = world_alloc(&sim->world, sizeof(*call));
+
+    call->action = *action;
+    call->asked_at = sim->world.now;
+    call->boot = sim->pg.boot;
+    return call;
+}
+
+void relay_db_submit(struct sim *sim, struct relay *relay, const struct lane_action *action)
+{
+    struct call *call = new_call(sim, action);
+
+    if (relay->calls[EXECUTOR_DB])
+        oracle_fail(sim, "relay %d: two statements at once", relay->id);
+    relay->calls[EXECUTOR_DB] = call;
+    send(sim, relay, call, faults_take(sim, FAULT_OF_DB, relay->id, (int)action->kind));
+}
+
+void relay_keeper_submit(struct sim *sim, struct relay *relay, const struct lane_action *action)
+{
+    struct call *call = new_call(sim, action);
+
+    if (relay->calls[EXECUTOR_KEEPER])
+        oracle_fail(sim, "relay %d: two renewals at once", relay->id);
+    relay->calls[EXECUTOR_KEEPER] = call;
+    send(sim, relay, call, faults_take(sim, FAULT_OF_RENEWAL, relay->id, ANY));
+}
