@@ -209,7 +209,9 @@ BEGIN
      WHERE f.whole
     ON CONFLICT (topic) DO UPDATE
        SET reason = excluded.reason, error = excluded.error, tries = t.tries + 1,
-           next_at = clock_timestamp() + interval '2 s' * least(t.tries + 1, 10);
+           -- a look-up is cheap; to be denied costs a takeover
+           next_at = clock_timestamp() +
+                     interval '2 s' * CASE WHEN excluded.reason = 'topic_denied' THEN least(t.tries + 1, 10) ELSE 1 END;
     INSERT INTO outbox.parked_event AS k (seq, map, lane, tick, topic, key, state, reason, error)
     SELECT e.seq, p_map, p_lane, p_tick, f.topic, e.key, CASE WHEN f.whole THEN 'behind' ELSE 'parked' END,
            f.reason, f.error
