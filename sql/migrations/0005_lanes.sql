@@ -296,7 +296,9 @@ BEGIN
                   LEFT JOIN outbox.parked_topic t ON t.topic = coalesce(k.reroute, k.topic)
                  WHERE k.map = p_map AND k.lane = p_lane AND k.released_at IS NULL
                    AND k.state IN ('behind', 'retry')
-                   AND (k.tick < n.from_tick OR k.tick = n.from_tick AND (n.done OR k.seq <= n.seq))
+                   -- the batch from a tick to itself is the one before the first
+                   AND (k.tick < n.from_tick
+                        OR k.tick = n.from_tick AND n.to_tick > n.from_tick AND (n.done OR k.seq <= n.seq))
                    AND (t.topic IS NULL OR t.next_at <= clock_timestamp())
                    AND NOT EXISTS (
                        SELECT FROM outbox.parked_event f
