@@ -329,6 +329,7 @@ enum sink_result pipeline_publish(struct pipeline *pipeline, uint64_t id, const 
     struct sent_page *page = &pipeline->pages[(pipeline->first + pipeline->count) % PIPELINE_PAGES];
     enum sink_result result;
 
+    pipeline->records_of = 0; /* the caller has made these in their place */
     if (is_broken(pipeline))
         return fail_at_once(pipeline, reterr);
     if (pipeline->count == PIPELINE_PAGES) {
