@@ -8,7 +8,7 @@
 #include "../cmocka_all.h"
 #include "config/options.h"
 
-#define WORDS_MAX 16
+#define WORDS_MAX 32
 
 static char path[64]; /* of the configuration file of the present test */
 static outbox_error *err;
