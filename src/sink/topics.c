@@ -392,9 +392,7 @@ static enum sink_result ensure(struct topics *topics, const char *name, mono_us 
                                outbox_error **reterr)
 {
     const struct kafka *kafka = topics->client->kafka;
-    const struct topic_wish wish = {.name = name,
-                                    .partitions = kafka_topic_partitions(kafka),
-                                    .replication = kafka_topic_replication(kafka)};
+    struct topic_wish wish = {.name = name};
     int partitions = 0;
     enum sink_result result = topics_query(topics, name, deadline, &partitions, reterr);
 
@@ -405,6 +403,9 @@ static enum sink_result ensure(struct topics *topics, const char *name, mono_us 
                      "topic \"%s\" does not exist; create it, or set create_topics=yes", name);
         return SINK_TOPIC_MISSING;
     }
+    /* Only now: a reload during the query may have changed how together with whether. */
+    wish.partitions = kafka_topic_partitions(kafka);
+    wish.replication = kafka_topic_replication(kafka);
     return topics_create(topics, &wish, deadline, reterr);
 }
 
