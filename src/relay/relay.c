@@ -33,6 +33,7 @@ struct relay {
     struct mailbox *mailbox;
     struct kafka *kafka;
     struct lane_runner *lane;
+    struct tick_memory *ticks;
     struct tick_thread *ticker;
     struct maintenance *maintenance;
     struct dispatcher *dispatcher;
@@ -120,17 +121,19 @@ static bool start(struct relay *relay, outbox_error **reterr)
     if (pg_check_dsn(relay->config->dsn, reterr) < 0 || (other_dsn && pg_check_dsn(other_dsn, reterr) < 0))
         return false;
     relay->mailbox = mailbox_new();
+    relay->ticks = tick_memory_new();
     relay->admin = admin_new(relay->settings, &relay->vitals);
-    if (!relay->mailbox || !relay->admin || !signals_start(relay->mailbox)) {
+    if (!relay->mailbox || !relay->ticks || !relay->admin || !signals_start(relay->mailbox)) {
         outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the threads");
         return false;
     }
     relay->kafka = make_kafka(relay->config, reterr);
     if (!relay->kafka)
         return false;
-    relay->ticker = tick_thread_start(relay->settings, relay->mailbox);
+    relay->ticker = tick_thread_start(relay->settings, relay->mailbox, relay->ticks);
     lane.kafka = relay->kafka;
     lane.answers = relay->mailbox;
+    lane.ticks = relay->ticks;
     relay->lane = lane_runner_start(&lane);
     relay->maintenance = maintenance_start(&maintenance);
     if (!relay->ticker || !relay->lane || !relay->maintenance) {
@@ -322,6 +325,7 @@ static void finish(struct relay *relay)
         log_warning("stop_incomplete", LOG_TEXT("consequence", "a successor waits for the lease to expire"));
         _exit(relay->result);
     }
+    tick_memory_free(relay->ticks);
     kafka_free(relay->kafka);
     supervisor_close(&relay->supervisor);
     settings_close(&relay->view);

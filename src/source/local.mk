@@ -7,5 +7,6 @@ libsource_la_SOURCES = \
     %D%/page.c %D%/page.h \
     %D%/reader.c %D%/reader.h \
     %D%/routes.c %D%/routes.h \
-    %D%/tick.c %D%/tick.h
+    %D%/tick.c %D%/tick.h \
+    %D%/tick_memory.c %D%/tick_memory.h
 libsource_la_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS)
