@@ -100,10 +100,7 @@ def judge(name, book, kills):
     tap.diag(f"{book.count()} events committed, {len(book.rolled_back)} rolled back")
     if book.count() < 50 or not book.rolled_back:
         complaints.append("too little happened for this to mean anything")
-    if not tap.ok(not complaints, name):
-        tap.diag(f"seed {book.seed}")
-        for complaint in complaints:
-            tap.diag(complaint)
+    tap.no_complaints(complaints, name, f"seed {book.seed}")
 
 
 def kill_at(point, passage):

@@ -42,8 +42,7 @@ def judge(name, book, *relays, kills=0):
     """After the writers have stopped."""
     complaints = [] if book.settle(60) else ["not settled"]
     complaints += book.audit(kills)
-    if not tap.ok(not complaints, name):
-        tap.diag(f"seed {book.seed}", *complaints)
+    if not tap.no_complaints(complaints, name, f"seed {book.seed}"):
         for process in relays:
             process.show()
     return not complaints

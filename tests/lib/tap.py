@@ -32,6 +32,8 @@ KAFKA = os.environ.get("OUTBOX_TEST_KAFKA", "")
 TMP = os.environ.get("OUTBOX_TEST_TMP", "/tmp")
 MIGRATIONS = sorted(glob.glob(SRC + "/sql/migrations/*.sql"))
 
+COMPLAINTS = 10
+
 _count = 0
 _failed = 0
 _names = 0
@@ -85,6 +87,18 @@ def like(got, regex, name):
         diag(f"  is not like: {regex!r}")
         return False
     return True
+
+
+def no_complaints(complaints, name, *remarks):
+    """The complaints come first of what is said below, whatever is shown after them."""
+    if ok(not complaints, name):
+        return True
+    for complaint in complaints[:COMPLAINTS]:
+        diag("complaint:", complaint)
+    if len(complaints) > COMPLAINTS:
+        diag(f"and {len(complaints) - COMPLAINTS} more complaints")
+    diag(*remarks)
+    return False
 
 
 def skip(name, reason):

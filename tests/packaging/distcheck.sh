@@ -10,8 +10,8 @@ run() { # NAME COMMAND...
     local name=$1 status=0
     shift
     "$@" >"$OUTBOX_TEST_TMP/log" 2>&1 || status=$?
-    [ "$status" -eq 0 ] || tail -n 60 "$OUTBOX_TEST_TMP/log" | sed 's/^/# /'
     tap_point "$status" "$name"
+    [ "$status" -eq 0 ] || tail -n 60 "$OUTBOX_TEST_TMP/log" | sed 's/^/# /'
 }
 
 run "make distcheck" make -C "$OUTBOX_BUILD" "-j$(nproc)" distcheck
