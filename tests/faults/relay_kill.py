@@ -7,6 +7,7 @@ At each point the relay dies twice, with writers at work: the first time it
 comes there, of a lane that has never run, and again some passages later, after
 a restart. Then it is started once more and must bring everything to its end.
 """
+import functools
 import signal
 import subprocess
 import sys
@@ -104,6 +105,7 @@ def judge(name, book, kills):
 
 
 def kill_at(point, passage):
+    started = time.monotonic()
     name = f"kill -9 at {point}: nothing lost, nothing doubled"
     options = {**OPTIONS, **OPTIONS_OF.get(point, {})}
     outbox, book = prepare()
@@ -119,16 +121,14 @@ def kill_at(point, passage):
         tap.diag(f"seed {book.seed}: {failure}")
         return
     judge(name, book, kills=2)
+    tap.diag(f"{time.monotonic() - started:.1f} s")
 
 
 def main():
     only = sys.argv[1:]
     tap.is_(points_in_source(), set(POINTS), "every fault point of the source has its test")
-    for point, passage in POINTS.items():
-        if not only or point in only:
-            started = time.monotonic()
-            kill_at(point, passage)
-            tap.diag(f"{time.monotonic() - started:.1f} s")
+    tap.side_by_side([functools.partial(kill_at, point, passage) for point, passage in POINTS.items()
+                      if not only or point in only])
     tap.done_testing()
 
 

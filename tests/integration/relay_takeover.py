@@ -2,6 +2,7 @@
 # deadline: 300
 """Two relays on one outbox: whatever becomes of the owner of the lease, another
 takes over, and what the former owner still does when it comes back is void."""
+import functools
 import signal
 import time
 
@@ -178,8 +179,7 @@ def hung_ticker():
 
 def main():
     killed_owner()
-    for point, passage in STOPS.items():
-        stopped_at(point, passage)
+    tap.side_by_side([functools.partial(stopped_at, *stop) for stop in STOPS.items()])
     commit_before_fencing()
     hung_ticker()
     tap.done_testing()

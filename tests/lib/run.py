@@ -14,12 +14,14 @@ Results are lines of status, tier, file and name, separated by tabs; the status
 is passed, failed or skipped. A program that is stopped at its deadline, that
 ends with an error, or that did not run all the tests it planned, has one more
 result, a failed one. What failed, with the first lines of what was said of it, is
-told at once and appended to failures.txt beside R, for the end of the run.
+told at once and appended to failures.txt beside R, for the end of the run; how long
+each file took, and how much of the processors, to seconds.txt.
 Nothing that the program started outlives it: this process
 inherits whatever it leaves behind, and ends it.
 """
 import argparse
 import ctypes
+import fcntl
 import os
 import re
 import resource
@@ -285,18 +287,34 @@ def failures(args, results):
     return told
 
 
-def report(args, results, lines, seconds, left):
+def append(args, name, lines):
+    """To the file of that name beside the results."""
+    with open(os.path.join(os.path.dirname(args.results), name), "a", encoding="utf-8") as f:
+        f.writelines(line + "\n" for line in lines)
+
+
+def keep(args, results, lines, seconds, left):
+    """And tells it. Another test may end in the same moment."""
     with open(args.results, "a", encoding="utf-8") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
         for status, name, *_ in results.points:
             f.write("\t".join((status, args.tier, args.file, name.replace("\t", " "))) + "\n")
-    with open(os.path.join(os.path.dirname(args.results), "failures.txt"), "a", encoding="utf-8") as f:
-        f.writelines(line + "\n" for line in failures(args, results))
+        f.flush()
+        append(args, "failures.txt", failures(args, results))
+        return report(args, results, lines, seconds, left)
+
+
+def report(args, results, lines, seconds, left):
     failed, skipped = results.count("failed"), results.count("skipped")
     text = f"{'FAIL' if failed else 'ok':4} {args.label or args.file}: {results.count('passed')} passed"
     text += f", {failed} FAILED" if failed else ""
     text += f", {skipped} skipped" if skipped else ""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(text + (f", {seconds:.1f} s ({used.ru_utime + used.ru_stime:.1f} s of CPU)" if seconds is not None else ""))
+    if seconds is not None:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = used.ru_utime + used.ru_stime
+        append(args, "seconds.txt", ["\t".join((args.tier, args.file, f"{seconds:.1f}", f"{used:.1f}"))])
+        text += f", {seconds:.1f} s ({used:.1f} s of CPU)"
+    print(text)
     for command in left:
         print(f"     left running, ended now: {command[:150]}")
     if failed:
@@ -316,12 +334,12 @@ def test(args):
     deadline = args.deadline or deadline_of(args.source or args.file)
     status, left = run(args.command, args.log, deadline)
     results, lines = read_results(args, status)
-    return report(args, results, lines, time.monotonic() - started, left)
+    return keep(args, results, lines, time.monotonic() - started, left)
 
 
 def read(args):
     results, lines = read_results(args, args.status)
-    return report(args, results, lines, None, [])
+    return keep(args, results, lines, None, [])
 
 
 def command(args):

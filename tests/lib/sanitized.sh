@@ -20,9 +20,9 @@ unit_tests_on() { # DIR [FOLDER...]
     local folders=("${@/#/tests/unit/}")
     find "$dir/tests" -name '*.trs' -delete
     if [ $# -eq 0 ]; then
-        make -C "$dir" -k "-j$(nproc)" check >"$dir-check.log" 2>&1 || :
+        make -C "$dir" -k "-j$((2 * $(nproc)))" check >"$dir-check.log" 2>&1 || :
     else
-        make -C "$dir" -k "-j$(nproc)" check >"$dir-check.log" 2>&1 TESTS="$(cd "$dir" &&
+        make -C "$dir" -k "-j$((2 * $(nproc)))" check >"$dir-check.log" 2>&1 TESTS="$(cd "$dir" &&
             find "${folders[@]}" -type f -perm -u+x -name 'test_*' ! -name '*.*' | tr '\n' ' ')" || :
     fi
     while read -r program; do

@@ -13,12 +13,15 @@ Whatever spawn started is ended and what create_database made is dropped at the
 end; at_exit adds more of that kind.
 """
 import atexit
+import concurrent.futures
 import glob
+import itertools
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psycopg2
@@ -36,7 +39,9 @@ COMPLAINTS = 10
 
 _count = 0
 _failed = 0
-_names = 0
+_names = itertools.count(1)
+_telling = threading.Lock()
+_thread = threading.local()  # .told: what is said in it, until it ends
 
 # Called at the end, the last one first.
 at_exit = atexit.register
@@ -55,8 +60,12 @@ def done_testing():
 
 
 def diag(*texts):
+    told = getattr(_thread, "told", None)
     for line in " ".join(map(str, texts)).splitlines():
-        print("#", line, flush=True)
+        if told is None:
+            print("#", line, flush=True)
+        else:
+            told.append(line)
 
 
 def bail(text):
@@ -66,6 +75,10 @@ def bail(text):
 
 def ok(condition, name):
     global _count, _failed
+    told = getattr(_thread, "told", None)
+    if told is not None:
+        told.append((condition, name))
+        return bool(condition)
     _count += 1
     if not condition:
         _failed += 1
@@ -105,6 +118,28 @@ def skip(name, reason):
     global _count
     _count += 1
     print(f"ok {_count} - {name} # skip {reason}", flush=True)
+
+
+def side_by_side(functions, workers=2):
+    """Calls them in threads, so many at once: for tests that wait most of the time. What
+    one of them says is told when it ends, all together."""
+    def call(function):
+        _thread.told = told = []
+        try:
+            function()
+        finally:
+            _thread.told = None
+            with _telling:
+                for item in told:
+                    if isinstance(item, str):
+                        diag(item)
+                    else:
+                        ok(*item)
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        runs = [pool.submit(call, function) for function in functions]
+    for run in runs:
+        run.result()
 
 
 def wait_until(condition, deadline=30, interval=0.05):
@@ -167,9 +202,7 @@ def sql(dsn, statement, arguments=None):
 
 def unique(prefix):
     """A name that no other test uses, for a topic, a group, a role."""
-    global _names
-    _names += 1
-    return f"{prefix}_{os.getpid()}_{_names}"
+    return f"{prefix}_{os.getpid()}_{next(_names)}"
 
 
 def create_database(server=None, migrate=True):
