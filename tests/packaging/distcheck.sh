@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deadline: 600
+# deadline: 900
 # The tarball builds, tests itself, installs and uninstalls, out of its tree; and a
 # consumer builds against what was installed.
 set -eu -o pipefail
