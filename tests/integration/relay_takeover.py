@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 300
+# deadline: 500
 """Two relays on one outbox: whatever becomes of the owner of the lease, another
 takes over, and what the former owner still does when it comes back is void."""
 import functools
@@ -41,7 +41,7 @@ def prepare(webhooks=False):
 
 def judge(name, book, *relays, kills=0):
     """After the writers have stopped."""
-    complaints = [] if book.settle(60) else ["not settled"]
+    complaints = [] if book.settle() else ["not settled"]
     complaints += book.audit(kills)
     if not tap.no_complaints(complaints, name, f"seed {book.seed}"):
         for process in relays:

@@ -47,7 +47,7 @@ def audit(found, kills=0, may_repeat=lambda event: True):
 
 def judge(name, book, *relays, kills=0, may_repeat=lambda event: True):
     """After the writers have stopped."""
-    complaints = [] if book.settle(60) else [f"not settled: {book.outbox.lane()}"]
+    complaints = [] if book.settle() else [f"not settled: {book.outbox.lane()}"]
     found = book.collect()
     complaints += audit(found, kills, may_repeat)
     tap.diag(f"{book.count()} events committed, {len(repeated(found['records']))} of them published more than once")

@@ -103,7 +103,7 @@ class Case:
 
     def judge(self, kills=0, least=100):
         """When the writers have stopped."""
-        settled = self.book.settle(90)
+        settled = self.book.settle()
         memory = self.check_memory()
         status = self.process.stop()
         self.check_attempts()
