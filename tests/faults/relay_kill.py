@@ -42,6 +42,8 @@ POINTS = {
 }
 # Small, so that there are several Kafka transactions in a batch.
 OPTIONS = {"batch_events": "5", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
+# Of a writer, after each transaction: no more than what the relay keeps up with.
+PAUSE = 0.03
 # Partitions wait for the lane: it must keep up.
 OPTIONS_OF = {"maintenance_step": {"batch_events": "1000", "maintenance_interval": "200ms", "rotate_every": "400ms",
                                    "retention": "1s"}}
@@ -110,7 +112,7 @@ def kill_at(point, passage):
     options = {**OPTIONS, **OPTIONS_OF.get(point, {})}
     outbox, book = prepare()
     try:
-        with book.writers():
+        with book.writers(pause=PAUSE):
             die_at(outbox, point, options)
             die_at(outbox, f"{point}:{passage}", options)
             process = start_again(outbox, options)

@@ -12,6 +12,8 @@ import tap
 
 # A delivery that its sender left is another's when its timeout and 10 s are over.
 OPTIONS = {"batch_events": "5", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
+# Of a writer, after each transaction: no more than what the relays keep up with.
+PAUSE = 0.03
 
 # Where the owner is stopped, with the passage.
 STOPS = {
@@ -55,7 +57,7 @@ def owner(outbox):
 
 def killed_owner():
     outbox, book = prepare(webhooks=True)
-    with book.writers():
+    with book.writers(pause=PAUSE):
         first = outbox.start("first", **OPTIONS)
         first.wait_running()
         second = outbox.start("second", **OPTIONS)
@@ -79,7 +81,7 @@ def stopped_at(point, passage):
     goes on from where it was, and does not know."""
     outbox, book = prepare()
     name = f"SIGSTOP at {point} until another has taken over"
-    with book.writers():
+    with book.writers(pause=PAUSE):
         first = outbox.start("first", fault=f"{point}:{passage}:stop", **OPTIONS)
         if not tap.ok(first.wait_stopped(40), f"{name}: it stops there"):
             first.show()
@@ -105,7 +107,7 @@ def stopped_at(point, passage):
 
 
 def back_and_forth(outbox, book, first, second):
-    with book.writers():
+    with book.writers(pause=PAUSE):
         before = outbox.published()
         second.kill()
         tap.ok(outbox.wait_published(before + 50),
@@ -121,7 +123,7 @@ def commit_before_fencing():
     for attempt in range(6):
         outbox, book = prepare()
         options = dict(OPTIONS, transaction_timeout="60s")
-        with book.writers():
+        with book.writers(pause=PAUSE):
             first = outbox.start("first", fault="kafka_before_commit:4:stop", **options)
             first.wait_stopped(40)
             second = outbox.start("second", fault="kafka_before_init:1:stop", **dict(options, lease="60s"))
