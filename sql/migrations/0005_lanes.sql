@@ -55,7 +55,7 @@ CREATE TABLE outbox.parked_event (
     seq        bigint PRIMARY KEY,
     map        integer NOT NULL,
     lane       integer NOT NULL,
-    tick       bigint NOT NULL,    -- the from_tick of its batch: (tick, seq) is the lane's order
+    tick       bigint NOT NULL,    -- the from_tick of its batch as last read: (tick, seq) is the lane's order
     topic      text NOT NULL,
     key        text,
     state      text NOT NULL DEFAULT 'parked'
@@ -232,21 +232,27 @@ BEGIN
      WHERE k.released_at IS NULL;
 END $$;
 
--- Function:  outbox.lane_park_behind(map, lane, epoch, tick, events)
--- Parks those of these events that may not overtake what is parked: an earlier one of the
+-- Function:  outbox.lane_park_behind(map, lane, epoch, tick, page)
+-- Parks those of a page's events that may not overtake what is parked: an earlier one of the
 -- same topic and key, or the whole topic.
---   events   {"topic": [seq, ...], ...}
--- Returns:   their seqs
+--   tick     the from_tick of their batch
+--   page     {"again": [seq, ...], "behind": {"topic": [seq, ...], ...}}
+-- again: what is parked already.  A batch that is read again may have been cut elsewhere, and
+-- its events have one order among them, parked or not.
+-- Returns:   the seqs of those that are parked now
 CREATE FUNCTION outbox.lane_park_behind(
-    p_map integer, p_lane integer, p_epoch bigint, p_tick bigint, p_events jsonb) RETURNS SETOF bigint
+    p_map integer, p_lane integer, p_epoch bigint, p_tick bigint, p_page jsonb) RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
     PERFORM outbox.lane_own(p_map, p_lane, p_epoch);
+    UPDATE outbox.parked_event k SET tick = p_tick
+      FROM jsonb_array_elements_text(p_page->'again') AS s(seq)
+     WHERE k.seq = s.seq::bigint AND k.released_at IS NULL;
     RETURN QUERY
     INSERT INTO outbox.parked_event (seq, map, lane, tick, topic, key, state, reason)
     SELECT e.seq, p_map, p_lane, p_tick, t.topic, e.key, 'behind', 'behind'
-      FROM jsonb_each(p_events) AS t(topic, seqs)
+      FROM jsonb_each(p_page->'behind') AS t(topic, seqs)
      CROSS JOIN LATERAL jsonb_array_elements_text(t.seqs) AS s(seq)
      CROSS JOIN LATERAL (SELECT e.seq, e.key FROM outbox.event e WHERE e.seq = s.seq::bigint) AS e
      WHERE EXISTS (SELECT FROM outbox.parked_topic x WHERE x.topic = t.topic)

@@ -39,7 +39,7 @@ static bool is_of(const PGresult *rows, const char *topic)
     return false;
 }
 
-/* The page's events of topics in which something is parked, {"topic": [seq, ...]}, or NULL. */
+/* The page's events of topics in which something is parked, {"topic": [seq, ...]}. */
 static json_t *suspects(const PGresult *rows, const struct page *page)
 {
     json_t *topics = json_object();
@@ -58,23 +58,47 @@ static json_t *suspects(const PGresult *rows, const struct page *page)
         }
         json_array_append_new(seqs, json_integer(event.seq));
     }
-    if (json_object_size(topics) > 0)
-        return topics;
-    json_decref(topics);
-    return NULL;
+    return topics;
 }
 
-static int park_behind(struct parking *parking, struct pg *pg, int64_t tick, json_t *events, struct page *page,
+/* What is parked with another tick: the batch was read before, and cut otherwise.  Of the rows
+ * between the page's first and last some may be of other batches. */
+static json_t *parked_again(const PGresult *rows, const struct page *page)
+{
+    json_t *seqs = json_array();
+
+    for (int row = 0; row < PQntuples(rows); row++) {
+        if (pg_get_bool(rows, row, 2) && page_has(page, pg_get_int(rows, row, 0)))
+            json_array_append_new(seqs, json_integer(pg_get_int(rows, row, 0)));
+    }
+    return seqs;
+}
+
+/* For free(); NULL if there is nothing to be done, or no memory. */
+static char *describe_page(const PGresult *rows, const struct page *page, bool *ret_needed)
+{
+    json_t *again = parked_again(rows, page);
+    json_t *behind = suspects(rows, page);
+    json_t *both = NULL;
+    char *text = NULL;
+
+    *ret_needed = json_array_size(again) > 0 || json_object_size(behind) > 0;
+    if (*ret_needed) {
+        both = json_pack("{s:O, s:O}", "again", again, "behind", behind);
+        text = both ? json_dumps(both, JSON_COMPACT) : NULL;
+    }
+    json_decref(again);
+    json_decref(behind);
+    json_decref(both);
+    return text;
+}
+
+static int park_behind(struct parking *parking, struct pg *pg, int64_t tick, const char *text, struct page *page,
                        mono_us deadline, outbox_error **reterr)
 {
-    char *text = json_dumps(events, JSON_COMPACT);
     PGresult *rows = NULL;
-    int status;
+    int status = parking_add_behind(pg, &parking->owner, tick, text, deadline, &rows, reterr);
 
-    if (!text)
-        return outbox__fail_memory(reterr);
-    status = parking_add_behind(pg, &parking->owner, tick, text, deadline, &rows, reterr);
-    free(text);
     if (status < 0)
         return status;
     leave_out(rows, page);
@@ -91,7 +115,8 @@ int parking_filter(struct parking *parking, struct pg *pg, int64_t tick, struct 
 {
     struct page_event first, last;
     PGresult *rows = NULL;
-    json_t *events;
+    bool needed;
+    char *text;
     int status;
 
     if (page_count(page) == 0)
@@ -100,16 +125,18 @@ int parking_filter(struct parking *parking, struct pg *pg, int64_t tick, struct 
     page_get(page, page_count(page) - 1, &last);
     if (!parking->open && first.seq > parking->last)
         return OUTBOX_OK;
-    status = parking_look(pg, first.seq, last.seq, deadline, &rows, reterr);
+    status = parking_look(pg, &(struct parking_range){first.seq, last.seq, tick}, deadline, &rows, reterr);
     if (status < 0)
         return status;
     leave_out(rows, page);
-    events = suspects(rows, page);
+    text = describe_page(rows, page, &needed);
     PQclear(rows);
-    if (!events)
+    if (!needed)
         return OUTBOX_OK;
-    status = park_behind(parking, pg, tick, events, page, deadline, reterr);
-    json_decref(events);
+    if (!text)
+        return outbox__fail_memory(reterr);
+    status = park_behind(parking, pg, tick, text, page, deadline, reterr);
+    free(text);
     return status;
 }
 

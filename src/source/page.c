@@ -152,8 +152,8 @@ void page_get(const struct page *page, int index, struct page_event *ret)
         ret->topic = routes_topic(page->routes, ret->type);
 }
 
-/* The rows are in the order of seq. */
-void page_leave_out(struct page *page, int64_t seq)
+/* The rows are in the order of seq.  -1: none. */
+static int find_row(const struct page *page, int64_t seq)
 {
     int low = 0, high = page_count(page);
 
@@ -165,9 +165,21 @@ void page_leave_out(struct page *page, int64_t seq)
         else
             high = middle;
     }
-    if (low == page_count(page) || get_int64(page->rows, low, COLUMN_SEQ) != seq || page->left_out[low])
+    return low < page_count(page) && get_int64(page->rows, low, COLUMN_SEQ) == seq ? low : -1;
+}
+
+bool page_has(const struct page *page, int64_t seq)
+{
+    return find_row(page, seq) >= 0;
+}
+
+void page_leave_out(struct page *page, int64_t seq)
+{
+    int row = find_row(page, seq);
+
+    if (row < 0 || page->left_out[row])
         return;
-    page->left_out[low] = true;
+    page->left_out[row] = true;
     page->left_out_count++;
 }
 

@@ -6,8 +6,9 @@ static const char sql_survey[] =
     "       coalesce((SELECT pg_catalog.max(seq) FROM outbox.parked_event), 0)";
 
 static const char sql_look[] =
-    "SELECT k.seq, NULL::text FROM outbox.parked_event AS k WHERE k.seq BETWEEN $1 AND $2"
-    " UNION ALL SELECT NULL, t FROM outbox.parked_topics() AS t";
+    "SELECT k.seq, NULL::text, k.released_at IS NULL AND k.tick <> $3"
+    "  FROM outbox.parked_event AS k WHERE k.seq BETWEEN $1 AND $2"
+    " UNION ALL SELECT NULL, t, false FROM outbox.parked_topics() AS t";
 
 static const char sql_add[] = "SELECT outbox.lane_park($1, $2, $3, $4, $5::jsonb)";
 static const char sql_add_behind[] = "SELECT outbox.lane_park_behind($1, $2, $3, $4, $5::jsonb)";
@@ -61,13 +62,14 @@ int parking_survey(struct pg *pg, const struct parking_owner *owner, mono_us dea
     return OUTBOX_OK;
 }
 
-int parking_look(struct pg *pg, int64_t first, int64_t last, mono_us deadline, PGresult **ret_rows,
+int parking_look(struct pg *pg, const struct parking_range *range, mono_us deadline, PGresult **ret_rows,
                  outbox_error **reterr)
 {
     struct pg_args args = PG_ARGS_INIT;
 
-    pg_arg_int(&args, first);
-    pg_arg_int(&args, last);
+    pg_arg_int(&args, range->first);
+    pg_arg_int(&args, range->last);
+    pg_arg_int(&args, range->tick);
     return pg_exec(pg, sql_look, &args, 0, deadline, ret_rows, reterr);
 }
 
@@ -82,14 +84,14 @@ int parking_add(struct pg *pg, const struct parking_owner *owner, int64_t tick, 
     return exec_synchronous(pg, sql_add, &args, 0, deadline, NULL, reterr);
 }
 
-int parking_add_behind(struct pg *pg, const struct parking_owner *owner, int64_t tick, const char *events,
+int parking_add_behind(struct pg *pg, const struct parking_owner *owner, int64_t tick, const char *page,
                        mono_us deadline, PGresult **ret_rows, outbox_error **reterr)
 {
     struct pg_args args = PG_ARGS_INIT;
 
     put_owner(&args, owner);
     pg_arg_int(&args, tick);
-    pg_arg_text(&args, events);
+    pg_arg_text(&args, page);
     return exec_synchronous(pg, sql_add_behind, &args, 0, deadline, ret_rows, reterr);
 }
 
@@ -97,11 +99,17 @@ int parking_take(struct pg *pg, const struct parking_owner *owner, int limit, in
                  PGresult **ret_rows, outbox_error **reterr)
 {
     struct pg_args args = PG_ARGS_INIT;
+    int status;
 
     put_owner(&args, owner);
     pg_arg_int(&args, limit);
     pg_arg_int(&args, bytes);
-    return exec_synchronous(pg, sql_take, &args, 1, deadline, ret_rows, reterr);
+    status = exec_synchronous(pg, sql_take, &args, 1, deadline, ret_rows, reterr);
+    if (status < 0 || PQntuples(*ret_rows) == 0 || PQgetlength(*ret_rows, 0, PQnfields(*ret_rows) - 1) == 8)
+        return status;
+    PQclear(*ret_rows);
+    *ret_rows = NULL;
+    return outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "a release of parked events without its id");
 }
 
 int64_t parking_release_of(const PGresult *rows)

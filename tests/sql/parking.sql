@@ -1,6 +1,6 @@
 -- What is parked: by whom, in which order it goes on, and what an operator may decide.
 BEGIN;
-SELECT plan(27);
+SELECT plan(31);
 
 INSERT INTO outbox.tick (id, nonce, snapshot, last_seq, self_xid) VALUES
     (10, '00000000-0000-4000-8000-000000000010', '100:100:', 100, '100'),
@@ -15,7 +15,8 @@ CREATE FUNCTION pg_temp.park(seq bigint, epoch bigint DEFAULT 5, whole boolean D
                'reason', 'too_large', 'error', 'why', 'whole', whole)))
 $$;
 CREATE FUNCTION pg_temp.behind(seqs bigint[], epoch bigint DEFAULT 5) RETURNS bigint[] LANGUAGE sql AS $$
-    SELECT array_agg(s ORDER BY s) FROM outbox.lane_park_behind(1, 0, epoch, 10, jsonb_build_object('t', to_jsonb(seqs))) s
+    SELECT array_agg(s ORDER BY s) FROM outbox.lane_park_behind(1, 0, epoch, 10,
+               jsonb_build_object('again', '[]'::jsonb, 'behind', jsonb_build_object('t', to_jsonb(seqs)))) s
 $$;
 CREATE FUNCTION pg_temp.take(row_limit integer DEFAULT 100, bytes bigint DEFAULT 100) RETURNS bigint[] LANGUAGE sql AS $$
     SELECT array_agg(r.seq) FROM outbox.lane_take_release(1, 0, 5, row_limit, bytes) r
@@ -73,6 +74,23 @@ SELECT pg_temp.park(108, whole => true) \g /dev/null
 SELECT is(pg_temp.behind('{109}'), '{109}', 'behind a topic wait events without a key too');
 UPDATE outbox.parked_topic SET next_at = clock_timestamp();
 SELECT is(pg_temp.take(), '{108}', 'the first is tried when its time has come');
+
+-- A batch that is read again from an earlier tick, as after an empty one whose marker was not written
+UPDATE outbox.parked_event SET state = 'discarded', released_at = clock_timestamp() WHERE released_at IS NULL;
+DELETE FROM outbox.parked_topic;
+INSERT INTO outbox.event (xid, seq, type, key, topic) SELECT '115', n, 'order.placed', 'k', 'again' FROM generate_series(121, 123) n;
+INSERT INTO outbox.tick (id, nonce, snapshot, last_seq, self_xid) VALUES
+    (30, '00000000-0000-4000-8000-000000000030', '111:111:', 120, '111'),
+    (40, '00000000-0000-4000-8000-000000000040', '120:120:', 130, '120');
+UPDATE outbox.lane SET from_tick = 10, to_tick = 20, seq = 109, done = true;
+SELECT outbox.lane_park(1, 0, 5, 30, '[{"seq": 121, "topic": "again", "reason": "too_large", "whole": false}]') \g /dev/null
+SELECT is((SELECT array_agg(s) FROM outbox.lane_park_behind(1, 0, 5, 20, '{"again": [121], "behind": {"again": [122]}}') s),
+          '{122}', 'what is parked comes before what was read with it again');
+SELECT is(outbox.parked_retry('{121}'), 1::bigint, 'retry');
+SELECT is(pg_temp.take(), NULL, 'the lane has not come to it');
+UPDATE outbox.lane SET from_tick = 20, from_nonce = '00000000-0000-4000-8000-000000000020', to_tick = 40,
+                       to_nonce = '00000000-0000-4000-8000-000000000040', seq = 130, done = true;
+SELECT is(pg_temp.take(), '{121,122}', 'they go on when it has, in their order');
 
 SELECT * FROM finish();
 ROLLBACK;
