@@ -528,13 +528,19 @@ static void publish_release(struct lane *lane, struct lane_actions *actions)
     lane_publish(lane, actions, &page);
 }
 
+/* A marker that names a release stays the last one until the database knows of it. */
+static bool may_begin(const struct lane *lane)
+{
+    return !lane->kafka_busy && !lane->stopping && lease_allows(lane) && lane->unacknowledged_release == 0;
+}
+
 static void drive_kafka(struct lane *lane, struct lane_actions *actions)
 {
     if (lane->kafka_busy)
         return;
     if (lane->committing) {
         lane_act(lane, actions, LANE_DO_COMMIT);
-    } else if (lane->stopping || !lease_allows(lane) || lane->unacknowledged_release != 0) {
+    } else if (!may_begin(lane)) {
         return;
     } else if (lane->release.id != 0) {
         publish_release(lane, actions);
@@ -706,7 +712,7 @@ int64_t lane_next_timer(const struct lane *lane)
     if (lane->state == LANE_RUNNING) {
         if (lane_unacknowledged(lane) && !lane->db_busy)
             earlier(&timer, lane->acknowledge_at);
-        if (!lane->kafka_busy && !lane->stopping && lease_allows(lane) && passed_over(lane))
+        if (may_begin(lane) && passed_over(lane))
             earlier(&timer, lane->marked_at + lane->settings.marker_interval);
         earlier(&timer, delivery_deadline(lane));
         if (lane_may_take_release(lane) && !lane->db_busy)
