@@ -155,7 +155,7 @@ def kill_parking(point):
             parked(outbox, len(behind))
             process.stop()
             reroute(outbox, large)
-        die_at(outbox, point)
+        die_at(outbox, point, OPTIONS)
         process = outbox.start(**OPTIONS)
         if point in PARKING:
             tap.ok(parked(outbox, len(behind)), f"kill -9 at {point}: parked all the same, with what waits")
