@@ -131,6 +131,30 @@ def bad_batch(publish):
     settled(outbox, process, f"{publish}: bad batch")
 
 
+def after_empty_batches():
+    """A batch that is refused is read again from before empty ones, which have no marker."""
+    outbox = relay.Outbox()
+    topic = outbox.create_topic("orders", 1, "max.message.bytes=10000")
+    process = outbox.start()
+    process.wait_running()
+    for _ in range(3):
+        connection = tap.connect(outbox.dsn, autocommit=False)
+        before = outbox.sql("select max(id) from outbox.tick")[0][0]
+        with connection.cursor() as cursor:
+            cursor.execute("select outbox.emit(type => 'none', topic => %s)", (topic,))
+        connection.rollback()
+        connection.close()
+        tap.wait_until(lambda: outbox.sql("select max(id) > %s from outbox.tick", (before,))[0][0], LONG)
+    outbox.sql("select outbox.emit(type => n::text, topic => %s, key => 'k', payload => to_jsonb(repeat('x', case n "
+               "when 1 then 20000 else 1 end))) from generate_series(1, 3) n", (topic,))
+    tap.ok(wait_parked(outbox, 3), "after empty batches: those of the key wait behind it")
+    tap.is_(names(outbox, topic), [], "after empty batches: none overtakes it")
+    tap.is_(ctl(outbox, "parked", "discard", *seqs(outbox, "state = 'parked'")), 0, "after empty batches: discard")
+    tap.ok(wait_none_parked(outbox), "after empty batches: what waits is released, although nothing else comes")
+    tap.is_(names(outbox, topic), ["2", "3"], "after empty batches: in order")
+    settled(outbox, process, "after empty batches")
+
+
 # ---- a whole topic ----
 
 def topic_missing():
@@ -156,7 +180,8 @@ def topic_missing():
 
 
 CASES = {"too_large": too_large, "bad_batch": lambda: bad_batch("exactly_once"),
-         "bad_batch_at_least_once": lambda: bad_batch("at_least_once"), "topic_missing": topic_missing}
+         "bad_batch_at_least_once": lambda: bad_batch("at_least_once"), "topic_missing": topic_missing,
+         "after_empty_batches": after_empty_batches}
 
 
 def main():
