@@ -278,6 +278,22 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT t.topic FROM outbox.parked_topic t
 $$;
 
+-- Function:  outbox.parked_content(seqs)
+-- The events, wherever they are by now: what is parked outlives its partition as a copy.
+CREATE FUNCTION outbox.parked_content(p_seqs bigint[])
+RETURNS TABLE (seq bigint, id uuid, type text, key text, partition integer, tenant text, headers jsonb,
+               content_type text, payload bytea, traceparent text, tracestate text, occurred_at timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT e.seq, e.id, e.type, e.key, e.partition, e.tenant, e.headers, e.content_type, e.payload, e.traceparent,
+           e.tracestate, e.occurred_at
+      FROM outbox.event e WHERE e.seq = ANY (p_seqs)
+     UNION ALL
+    SELECT c.seq, c.id, c.type, c.key, c.partition, c.tenant, c.headers, c.content_type, c.payload, c.traceparent,
+           c.tracestate, c.occurred_at
+      FROM outbox.kept_event c
+     WHERE c.seq = ANY (p_seqs) AND NOT EXISTS (SELECT FROM outbox.event e WHERE e.seq = c.seq)
+$$;
+
 -- Function:  outbox.lane_take_release(map, lane, epoch, limit, bytes)
 -- Chooses what may be published now of what is parked, in the lane's order: what is to be
 -- tried again and what waits behind nothing any more; of a whole topic the first event, as
@@ -301,9 +317,8 @@ BEGIN
     PERFORM outbox.lane_own(p_map, p_lane, p_epoch);
     UPDATE outbox.parked_event k SET release_id = NULL
      WHERE k.release_id IS NOT NULL AND k.released_at IS NULL AND k.map = p_map AND k.lane = p_lane;
-    SELECT array_agg(w.seq) INTO chosen FROM (
-        SELECT c.seq, sum(octet_length(e.payload))
-                          OVER (ORDER BY c.tick, c.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    SELECT array_agg(c.seq ORDER BY c.tick, c.seq) INTO chosen FROM (
+        SELECT f.seq, f.tick
           FROM (SELECT k.seq, k.tick, t.topic IS NULL AS free,
                        row_number() OVER (PARTITION BY coalesce(k.reroute, k.topic) ORDER BY k.tick, k.seq) AS n
                   FROM outbox.lane n
@@ -319,10 +334,13 @@ BEGIN
                        SELECT FROM outbox.parked_event f
                         WHERE f.topic = k.topic AND f.key = k.key AND f.released_at IS NULL
                           AND (f.tick, f.seq) < (k.tick, k.seq)
-                          AND (f.state = 'parked' OR f.reroute IS DISTINCT FROM k.reroute))) AS c
-          JOIN outbox.event e ON e.seq = c.seq
-         WHERE c.free OR c.n = 1
-         ORDER BY c.tick, c.seq LIMIT p_limit) AS w
+                          AND (f.state = 'parked' OR f.reroute IS DISTINCT FROM k.reroute))) AS f
+         WHERE f.free OR f.n = 1
+         ORDER BY f.tick, f.seq LIMIT p_limit) AS c;
+    SELECT array_agg(w.seq) INTO chosen FROM (
+        SELECT e.seq, sum(octet_length(e.payload))
+                          OVER (ORDER BY k.tick, k.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+          FROM outbox.parked_content(chosen) AS e JOIN outbox.parked_event k ON k.seq = e.seq) AS w
      WHERE coalesce(w.before, 0) < p_bytes;
     IF chosen IS NULL THEN
         RETURN;
@@ -335,5 +353,5 @@ BEGIN
         RETURNING k.seq, k.tick, coalesce(k.reroute, k.topic) AS topic, k.reroute)
     SELECT e.seq, e.id, e.type, t.topic, e.key, CASE WHEN t.reroute IS NULL THEN e.partition END, e.tenant, e.headers,
            e.content_type, e.payload, e.traceparent, e.tracestate, e.occurred_at, number
-      FROM taken t JOIN outbox.event e ON e.seq = t.seq ORDER BY t.tick, t.seq;
+      FROM taken t JOIN outbox.parked_content(chosen) AS e ON e.seq = t.seq ORDER BY t.tick, t.seq;
 END $$;

@@ -163,11 +163,11 @@ BEGIN
     END IF;
     INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, tenant, key, next_at)
     SELECT e.seq, e.id, e.type, p.id, e.tenant, e.key, clock_timestamp() + coalesce(p.schedule[1], '0')
-      FROM (SELECT i.* FROM outbox.lane_interval(p_old_from, p_old_to, p_old_seq, p_from, p_to, p_seq,
+      FROM (SELECT i.seq, i.id, i.type, i.tenant, i.key FROM outbox.lane_interval(p_old_from, p_old_to, p_old_seq, p_from, p_to, p_seq,
                                                  n.bucket_low, n.bucket_high) AS i
              WHERE NOT EXISTS (SELECT FROM outbox.parked_event k WHERE k.seq = i.seq)
              UNION ALL
-            SELECT r.* FROM outbox.event r WHERE r.seq = ANY (released)) AS e
+            SELECT r.seq, r.id, r.type, r.tenant, r.key FROM outbox.parked_content(released) AS r) AS e
       JOIN outbox.endpoint AS p
         ON p.enabled AND p.removed_at IS NULL
        AND e.type LIKE ANY (p.types_like)

@@ -653,10 +653,10 @@ BEGIN
     IF p_deliver THEN
         INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, tenant, key, next_at)
         SELECT e.seq, e.id, e.type, p.id, e.tenant, e.key, clock_timestamp() + coalesce(p.schedule[1], '0')
-          FROM outbox.event e
+          FROM outbox.parked_content(wanted) AS e
           JOIN outbox.endpoint p ON p.enabled AND p.removed_at IS NULL AND e.type LIKE ANY (p.types_like)
            AND (p.tenant IS NULL OR p.tenant = e.tenant)
-         WHERE e.seq = ANY (wanted) ORDER BY e.seq;
+         ORDER BY e.seq;
     END IF;
     INSERT INTO outbox.audit (action, subject, reason, detail)
     SELECT 'parked discard', u.seq::text, p_reason, jsonb_build_object('deliver', p_deliver)

@@ -90,12 +90,14 @@ static int run_show(struct cli *cli)
     if (code == CLI_OK) {
         pg_arg_text(&args, outbox__buf_text(&seqs));
         code = cli_query(cli,
-                         "SELECT k.seq, e.id, e.type, k.topic, k.key, octet_length(e.payload) AS payload_bytes,"
+                         "SELECT k.seq, coalesce(e.id, c.id) AS id, coalesce(e.type, c.type) AS type, k.topic, k.key,"
+                         "       octet_length(coalesce(e.payload, c.payload)) AS payload_bytes,"
                          "       k.state, k.reason, coalesce(k.error, t.error) AS error, k.reroute, k.parked_at,"
                          "       k.released_at,"
                          "       (SELECT count(*) FROM outbox.parked_event b WHERE b.topic = k.topic AND b.key = k.key"
                          "           AND b.released_at IS NULL AND (b.tick, b.seq) > (k.tick, k.seq)) AS behind_it"
                          "  FROM outbox.parked_event k LEFT JOIN outbox.event e ON e.seq = k.seq"
+                         "  LEFT JOIN outbox.kept_event c ON c.seq = k.seq"
                          "  LEFT JOIN outbox.parked_topic t ON t.topic = coalesce(k.reroute, k.topic)"
                          " WHERE k.seq = ANY ($1::bigint[])",
                          &args, &result);

@@ -1,6 +1,6 @@
 -- What is parked: by whom, in which order it goes on, and what an operator may decide.
 BEGIN;
-SELECT plan(31);
+SELECT plan(32);
 
 INSERT INTO outbox.tick (id, nonce, snapshot, last_seq, self_xid) VALUES
     (10, '00000000-0000-4000-8000-000000000010', '100:100:', 100, '100'),
@@ -91,6 +91,13 @@ SELECT is(pg_temp.take(), NULL, 'the lane has not come to it');
 UPDATE outbox.lane SET from_tick = 20, from_nonce = '00000000-0000-4000-8000-000000000020', to_tick = 40,
                        to_nonce = '00000000-0000-4000-8000-000000000040', seq = 130, done = true;
 SELECT is(pg_temp.take(), '{121,122}', 'they go on when it has, in their order');
+
+-- Its partition has gone
+INSERT INTO outbox.kept_event (seq, id, type, topic, key, payload, occurred_at)
+SELECT seq, id, type, topic, key, 'kept', occurred_at FROM outbox.event WHERE seq = 121;
+DELETE FROM outbox.event WHERE seq = 121;
+SELECT results_eq($$SELECT r.seq, convert_from(r.payload, 'utf8') FROM outbox.lane_take_release(1, 0, 5, 9, 9) r$$,
+                  $$VALUES (121::bigint, 'kept'), (122, NULL)$$, 'what is parked is released from its copy, in its place');
 
 SELECT * FROM finish();
 ROLLBACK;
