@@ -96,8 +96,8 @@ SELECT is(pg_temp.take(), '{121,122}', 'they go on when it has, in their order')
 INSERT INTO outbox.kept_event (seq, id, type, topic, key, payload, occurred_at)
 SELECT seq, id, type, topic, key, 'kept', occurred_at FROM outbox.event WHERE seq = 121;
 DELETE FROM outbox.event WHERE seq = 121;
-SELECT results_eq($$SELECT r.seq, convert_from(r.payload, 'utf8') FROM outbox.lane_take_release(1, 0, 5, 9, 9) r$$,
-                  $$VALUES (121::bigint, 'kept'), (122, NULL)$$, 'what is parked is released from its copy, in its place');
+SELECT is((SELECT array_agg(r.seq || coalesce(encode(r.payload, 'escape'), '')) FROM outbox.lane_take_release(1, 0, 5, 9, 9) r),
+          '{121kept,122}', 'what is parked is released from its copy, in its place');
 
 SELECT * FROM finish();
 ROLLBACK;
