@@ -191,9 +191,12 @@ char *parking_describe(int lane, const struct records *records, const struct rec
         int64_t seq = records_seq(records, fault->index);
 
         json_array_append_new(list, pack(seq, topic, reason, fault->error, whole));
-        log_write(whole ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, whole ? "topic_parked" : "event_parked",
-                  LOG_NUMBER("lane", lane), LOG_NUMBER("seq", seq), LOG_TEXT("topic", topic),
-                  LOG_TEXT("reason", reason), LOG_TEXT("error", fault->error));
+        if (whole)
+            log_debug("topic_parked", LOG_NUMBER("lane", lane), LOG_NUMBER("seq", seq), LOG_TEXT("topic", topic),
+                      LOG_TEXT("reason", reason), LOG_TEXT("error", fault->error));
+        else
+            log_error("event_parked", LOG_NUMBER("lane", lane), LOG_NUMBER("seq", seq), LOG_TEXT("topic", topic),
+                      LOG_TEXT("reason", reason), LOG_TEXT("error", fault->error));
     }
     text = json_dumps(list, JSON_COMPACT);
     json_decref(list);
