@@ -9,6 +9,7 @@ struct lane_job {
     bool quit;
     struct lane_action action;
     struct page *page; /* borrowed; with LANE_DO_PUBLISH */
+    char *faults; /* with LANE_DO_PARK; whoever does it frees it */
     struct lane_identity identity;
 };
 
