@@ -1,7 +1,11 @@
 /* latency-load DSN BOOTSTRAP TOPIC RATE SECONDS CONNECTIONS: transactions with one event each, RATE a
  * second over CONNECTIONS connections at fixed times, and a consumer of committed records that
  * notes when each event arrives.  Prints the time from the end of COMMIT to the arrival in
- * milliseconds: p50 p99 max, and how many events there were. */
+ * milliseconds: p50 p99 max, and how many events there were.
+ *
+ * With exactly_once or at_least_once for DSN there is no database: librdkafka produces the events
+ * itself, those that are due in one transaction, or each by itself.  Then the time runs from the
+ * moment in which an event was due. */
 #include <inttypes.h>
 #include <libpq-fe.h>
 #include <librdkafka/rdkafka.h>
@@ -20,7 +24,9 @@
 #define WARM_UP 0.1 /* of the events are not counted: connections, metadata, the JVM's compiler */
 
 struct load {
-    const char *dsn;
+    const char *dsn; /* NULL: librdkafka alone */
+    bool transactions;
+    const char *bootstrap;
     const char *topic;
     int connections;
     int64_t count;
@@ -97,6 +103,83 @@ static void *write_events(void *argument)
     outbox_event_free(ev);
     return NULL;
 }
+
+/* ---- librdkafka alone ---- */
+
+static void set(rd_kafka_conf_t *conf, const char *name, const char *value);
+
+/* Between two transactions, as the relay does (sink/settle.h). */
+#define SETTLE MILLISECONDS(3)
+
+static void must(const char *what, rd_kafka_error_t *error)
+{
+    if (error)
+        die(what, rd_kafka_error_string(error));
+}
+
+static rd_kafka_t *open_producer(const struct load *load)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_t *producer;
+    char text[256];
+
+    set(conf, "bootstrap.servers", load->bootstrap);
+    set(conf, "linger.ms", "0");
+    set(conf, "retry.backoff.ms", "2");
+    set(conf, "socket.nagle.disable", "true");
+    set(conf, "enable.idempotence", "true");
+    if (load->transactions)
+        set(conf, "transactional.id", "latency-load");
+    producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+    if (!producer)
+        die("producer", text);
+    if (load->transactions)
+        must("init", rd_kafka_init_transactions(producer, 30000));
+    return producer;
+}
+
+static void produce(rd_kafka_t *producer, const struct load *load, int64_t n)
+{
+    char key[24], payload[300];
+
+    memset(payload, 'x', sizeof(payload));
+    snprintf(key, sizeof(key), "%" PRId64, n);
+    if (rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(load->topic), RD_KAFKA_V_KEY(key, strlen(key)),
+                          RD_KAFKA_V_VALUE(payload, sizeof(payload)), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                          RD_KAFKA_V_END))
+        die("produce", "refused");
+    rd_kafka_poll(producer, 0);
+}
+
+static void *produce_events(void *argument)
+{
+    const struct writer *writer = argument;
+    struct load *load = writer->load;
+    rd_kafka_t *producer = open_producer(load);
+    mono_us ended = 0;
+
+    for (int64_t n = 0; n < load->count;) {
+        mono_us due = load->begin + (mono_us)((double)n * load->interval);
+
+        sleep_until(load->transactions && ended + SETTLE > due ? ended + SETTLE : due);
+        if (load->transactions)
+            must("begin", rd_kafka_begin_transaction(producer));
+        do {
+            load->committed[n] = due;
+            produce(producer, load, n++);
+            due = load->begin + (mono_us)((double)n * load->interval);
+        } while (n < load->count && due <= clock_now());
+        if (load->transactions)
+            must("commit", rd_kafka_commit_transaction(producer, 30000));
+        ended = clock_now();
+    }
+    if (rd_kafka_flush(producer, 30000))
+        die("flush", "some events are still on their way");
+    rd_kafka_destroy(producer);
+    return NULL;
+}
+
+/* ---- the consumer ---- */
 
 static void *consume(void *argument)
 {
@@ -189,7 +272,8 @@ static void run(struct load *load)
     load->begin = clock_now() + SECONDS(1);
     for (int i = 0; i < load->connections; i++) {
         writers[i] = (struct writer){.load = load, .first = i};
-        if (pthread_create(&writers[i].thread, NULL, write_events, &writers[i]) != 0)
+        if (pthread_create(&writers[i].thread, NULL, load->dsn ? write_events : produce_events,
+                           &writers[i]) != 0)
             die("thread", "cannot start");
     }
     for (int i = 0; i < load->connections; i++)
@@ -212,9 +296,11 @@ int main(int argc, char **argv)
     if (argc != 7)
         die("usage", "latency-load DSN BOOTSTRAP TOPIC RATE SECONDS CONNECTIONS");
     rate = strtod(argv[4], NULL);
-    load.dsn = argv[1];
+    load.transactions = strcmp(argv[1], "exactly_once") == 0;
+    load.dsn = load.transactions || strcmp(argv[1], "at_least_once") == 0 ? NULL : argv[1];
+    load.bootstrap = argv[2];
     load.topic = argv[3];
-    load.connections = (int)strtol(argv[6], NULL, 10);
+    load.connections = load.dsn ? (int)strtol(argv[6], NULL, 10) : 1;
     load.count = (int64_t)(rate * strtod(argv[5], NULL));
     load.interval = 1e6 / rate;
     load.committed = calloc((size_t)load.count, sizeof(int64_t));

@@ -1,9 +1,10 @@
 """latency: from the end of COMMIT to a consumer of committed records, one event to a
-transaction at a steady rate."""
+transaction at a steady rate; beside librdkafka alone, which is given the events when they are
+due: the time that Kafka itself takes on this machine."""
 import time
 
 import drain
-from rounds import Bound, Variant
+from rounds import Bound, Ratio, Variant
 
 TITLE = "time from COMMIT to the consumer"
 SERVERS = ("postgres", "kafka")
@@ -18,10 +19,17 @@ class Benchmark(drain.Benchmark):
     variants = [
         Variant("exactly_once 200", "exactly once, 200 events/s"),
         Variant("at_least_once 200", "at least once, 200 events/s"),
+        Variant("alone exactly_once 200", "librdkafka alone, transactions, 200 events/s"),
+        Variant("alone at_least_once 200", "librdkafka alone, idempotent, 200 events/s"),
         Variant("exactly_once 2000", "exactly once, 2,000 events/s"),
         Variant("at_least_once 2000", "at least once, 2,000 events/s"),
     ]
-    ratios = []
+    ratios = [
+        Ratio("p50 at 200 events/s, exactly once / librdkafka alone", "p50 ms", "exactly_once 200",
+              "alone exactly_once 200"),
+        Ratio("p50 at 200 events/s, at least once / librdkafka alone", "p50 ms", "at_least_once 200",
+              "alone at_least_once 200"),
+    ]
     bounds = [
         Bound("p50 exactly once at 200 events/s, ms", "p50 ms", "exactly_once 200", 10),
         Bound("p50 at least once at 200 events/s, ms", "p50 ms", "at_least_once 200", 3),
@@ -41,16 +49,21 @@ class Benchmark(drain.Benchmark):
             self.stack.call("bench/kafka-alone", self.stack.kafka, topic, "5000", "5", "all")
 
     def measure(self, variant):
-        mode, rate = variant.name.split()
+        *alone, mode, rate = variant.name.split()
         topic = self.topic()
+        if alone:
+            return self.load(mode, topic, rate)
         relay = self.relay(mode)
         try:
             self.wait_running()
-            p50, p99, longest, _ = self.stack.call("bench/latency-load", self.stack.dsn, self.stack.kafka, topic,
-                                                   rate, str(self.options.seconds), "8").split()
+            return self.load(self.stack.dsn, topic, rate)
         finally:
             relay.terminate()
             relay.wait(30)
+
+    def load(self, origin, topic, rate):
+        p50, p99, longest, _ = self.stack.call("bench/latency-load", origin, self.stack.kafka, topic, rate,
+                                               str(self.options.seconds), "8").split()
         return {"p50 ms": float(p50), "p99 ms": float(p99), "max ms": float(longest)}
 
     def wait_running(self):
