@@ -384,10 +384,25 @@ static void on_keeper_event(struct lane *lane, const struct lane_event *event)
         on_renewed(lane, event);
 }
 
+/* Nothing of an earlier life counts: others may have had the lane, or it is one of another map.
+ * A renewal may still be on its way. */
+static void start_over(struct lane *lane)
+{
+    *lane = (struct lane){.settings = lane->settings,
+                          .state = LANE_WAITING,
+                          .now = lane->now,
+                          .limit = lane->settings.batch_events,
+                          .random = lane->random,
+                          .keeper_busy = lane->keeper_busy,
+                          .leases_lost = lane->leases_lost};
+}
+
 static void on_event(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
 {
     switch (event->kind) {
     case LANE_EVENT_START:
+        if (lane->state == LANE_STOPPED || lane->state == LANE_HALTED)
+            start_over(lane);
         lane->wake_at = lane->now;
         return;
     case LANE_EVENT_STOP:
@@ -423,6 +438,11 @@ static void on_event(struct lane *lane, const struct lane_event *event, struct l
     }
 }
 
+void lane_drain(struct lane *lane, const struct tick_id *tick)
+{
+    lane->drain = *tick;
+}
+
 /* --- what follows --- */
 
 void lane_publish(struct lane *lane, struct lane_actions *actions, const struct lane_page *page)
@@ -453,12 +473,18 @@ static bool lease_allows(const struct lane *lane)
     return lane->holding && lane->now < lane->lease_until - lane->settings.lease_margin;
 }
 
+/* The tick at which the lane ends has been read. */
+static bool drained(const struct lane *lane)
+{
+    return lane->drain.id != 0 && !lane->batch_open && lane->cursor.to.id == lane->drain.id;
+}
+
 /* Empty batches move the cursor without a transaction; now and then one is worth it,
- * because retention waits for the marker. */
+ * because retention waits for the marker; and at the end. */
 static bool marker_is_stale(const struct lane *lane)
 {
     return !lane->batch_open && lane->cursor.to.id > lane->confirmed.to.id &&
-           lane->now >= lane->marked_at + lane->settings.marker_interval;
+           (drained(lane) || lane->now >= lane->marked_at + lane->settings.marker_interval);
 }
 
 /* Nothing of what has been read is left to be published. */
@@ -502,7 +528,7 @@ static void drive_db(struct lane *lane, struct lane_actions *actions)
     if (lane->db_busy)
         return;
     if (lane_unacknowledged(lane) &&
-        (lane->endpoints > 0 || lane->stopping || lane->now >= lane->acknowledge_at)) {
+        (lane->endpoints > 0 || lane->stopping || drained(lane) || lane->now >= lane->acknowledge_at)) {
         lane_acknowledge(lane, actions);
         return;
     }
@@ -544,6 +570,8 @@ static void drive_running(struct lane *lane, struct lane_actions *actions)
     }
     drive_kafka(lane, actions);
     drive_db(lane, actions);
+    if (drained(lane) && lane->confirmed.to.id == lane->drain.id && lane->confirmed.done && lane->ready.id == 0)
+        lane->stopping = true; /* once it is acknowledged */
     if (lane->stopping && !lane->kafka_busy && !lane->db_busy && lane->flight.count == 0 &&
         !lane_unacknowledged(lane))
         give_up(lane, 0);

@@ -24,6 +24,11 @@ void ticker_set_polls(struct ticker *ticker, int64_t poll_interval, int64_t fall
     ticker->settings.fallback_poll = fallback_poll;
 }
 
+void ticker_set_pace(struct ticker *ticker, int64_t pace)
+{
+    ticker->pace = pace;
+}
+
 struct ticker_action ticker_start(struct ticker *ticker)
 {
     ticker->holding_bell = false;
@@ -64,7 +69,7 @@ static struct ticker_action on_ticked(struct ticker *ticker)
     ticker->pause = 0;
     if (ticker->holding_bell)
         return (struct ticker_action){.kind = TICKER_RELEASE_BELL};
-    return sleep_for(ticker->settings.fallback_poll);
+    return sleep_for(ticker->pace ? ticker->pace : ticker->settings.fallback_poll);
 }
 
 struct ticker_action ticker_handle(struct ticker *ticker, enum ticker_event event)
