@@ -353,8 +353,8 @@ DECLARE
     present integer;
     hinders text;
 BEGIN
-    IF p_lanes IS NULL OR p_lanes NOT BETWEEN 1 AND 64 THEN
-        RAISE EXCEPTION 'lanes: must be 1 to 64' USING ERRCODE = '22023', COLUMN = 'lanes';
+    IF p_lanes IS NULL OR p_lanes NOT BETWEEN 1 AND 16 THEN
+        RAISE EXCEPTION 'lanes: must be 1 to 16' USING ERRCODE = '22023', COLUMN = 'lanes';
     END IF;
     IF p_patience IS NULL OR p_patience NOT BETWEEN interval '1 second' AND interval '10 minutes' THEN
         RAISE EXCEPTION 'patience: must be 1 second to 10 minutes' USING ERRCODE = '22023', COLUMN = 'patience';
@@ -380,7 +380,11 @@ BEGIN
     INSERT INTO outbox.lane_change (map, lanes, stop_tick, stop_nonce, begun_at, expires_at, reason)
     SELECT present, p_lanes, t.id, t.nonce, clock_timestamp(), clock_timestamp() + p_patience, p_reason
       FROM outbox.tick t ORDER BY t.id DESC LIMIT 1;
-    PERFORM outbox.lane_map_commit();
+    IF NOT outbox.lane_map_commit()
+       AND NOT EXISTS (SELECT FROM outbox.relay r WHERE r.expires_at > clock_timestamp()) THEN
+        RAISE EXCEPTION 'no relay is alive that could bring the lanes to one tick: start one'
+            USING ERRCODE = '55000';
+    END IF;
     PERFORM pg_notify('outbox_relays', '');
     RETURN present + 1;
 END $$;
