@@ -19,24 +19,35 @@ BEGIN
     IF drawn > last.last_seq THEN
         RETURN true;
     END IF;
-    RETURN EXISTS (
+    -- Mostly nobody was running at the last tick: then neither query is even planned.
+    IF pg_snapshot_xmin(last.snapshot) < pg_snapshot_xmax(last.snapshot) AND EXISTS (
         SELECT FROM pg_snapshot_xip(last.snapshot) AS x(xid)
          WHERE pg_visible_in_snapshot(x.xid, pg_current_snapshot())
-           AND EXISTS (SELECT FROM outbox.event e WHERE e.xid = x.xid AND e.seq <= last.last_seq))
-        OR EXISTS (
+           AND EXISTS (SELECT FROM outbox.event e WHERE e.xid = x.xid AND e.seq <= last.last_seq)) THEN
+        RETURN true;
+    END IF;
+    IF pg_snapshot_xmax(last.snapshot) >= last.self_xid THEN
+        RETURN false;
+    END IF;
+    RETURN EXISTS (
         SELECT FROM outbox.event e
          WHERE e.xid >= pg_snapshot_xmax(last.snapshot) AND e.xid < last.self_xid AND e.seq <= last.last_seq);
 END $$;
 
--- Function:  outbox.tick(only_if_needed)
+-- Function:  outbox.tick(only_if_needed, known)
 -- Takes a tick: remembers which transactions are committed now.
+-- only_if_needed   only if there is news, which a tick newer than `known` is, too
 -- Returns:   the new tick; a row of nulls when only_if_needed and nothing is new
--- While the lane map changes there is no new tick: the last one then, or nulls.
+-- While the lane map changes there is no new tick: then the last one, if it is news or must be.
 -- It must be a transaction of its own: with an older xid it would lose events of
 -- transactions that started later (the interval [xmax, self_xid) would be too short).
 -- The order of the statements is the algorithm; each has a snapshot of its own.
-CREATE FUNCTION outbox.tick(only_if_needed boolean DEFAULT false) RETURNS outbox.tick
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Their plans are kept: planning was half of what a tick cost.  They must hold for any
+-- number of ticks, whenever they were made: hence no sequential scan.
+CREATE FUNCTION outbox.tick(only_if_needed boolean DEFAULT false, known bigint DEFAULT NULL) RETURNS outbox.tick
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     drawn    bigint;
     own      xid8;
@@ -54,17 +65,17 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'outbox.tick() needs READ COMMITTED' USING ERRCODE = '25001';
     END IF;
-    IF only_if_needed AND NOT outbox.tick_needed() THEN
-        RETURN NULL;
+    IF only_if_needed THEN
+        SELECT t.* INTO previous FROM outbox.tick t ORDER BY t.id DESC LIMIT 1;
+        IF (known IS NULL OR previous.id <= known) AND NOT outbox.tick_needed() THEN
+            RETURN NULL;
+        END IF;
     END IF;
     -- Publishing follows this commit; what it covers must be durable by then.
     PERFORM set_config('synchronous_commit', 'on', true);
     PERFORM pg_advisory_xact_lock(outbox.lock_class(), 3);
     IF EXISTS (SELECT FROM outbox.lane_change c WHERE c.expires_at > clock_timestamp()) THEN
-        IF only_if_needed THEN
-            RETURN NULL;
-        END IF;
-        RETURN outbox.tick_newest(0);
+        RETURN outbox.tick_newest(CASE WHEN only_if_needed THEN coalesce(known, 9223372036854775807) ELSE 0 END);
     END IF;
     SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END INTO drawn FROM outbox.event_seq;
     own := pg_current_xact_id();
@@ -167,6 +178,40 @@ BEGIN
     RETURN QUERY
     SELECT * FROM outbox.batch_rows(a_xip, pg_snapshot_xmax(a.snapshot), a.self_xid, a.last_seq,
                                     b.snapshot, b.last_seq, after_seq, upto_seq, low, high, row_limit);
+END $$;
+
+-- Function:  outbox.recent_rows(to_tick, nonce, after_seq, low, high, row_limit, byte_limit)
+-- A page of a small batch in which nothing is late: what batch_rows() returns then, and no
+-- more rows than fill byte_limit with their payloads.  It is the relay's hot path when events
+-- come one by one, where planning took longer than reading.  So the plan is kept, and since
+-- it must hold for a log of any size, it may only be the scan of event_seq_idx in its order.
+CREATE FUNCTION outbox.recent_rows(
+    to_tick bigint, nonce uuid, after_seq bigint, low integer, high integer, row_limit integer, byte_limit bigint)
+RETURNS TABLE (seq bigint, id uuid, type text, topic text, key text, partition integer, tenant text, headers jsonb,
+               content_type text, payload bytea, traceparent text, tracestate text, occurred_at timestamptz)
+LANGUAGE plpgsql STABLE ROWS 10
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    b outbox.tick;
+BEGIN
+    SELECT t.* INTO b FROM outbox.tick t WHERE t.id = to_tick AND t.nonce = recent_rows.nonce;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'tick % is not there any more', to_tick USING ERRCODE = 'XX001';
+    END IF;
+    RETURN QUERY
+    SELECT p.seq, p.id, p.type, p.topic, p.key, p.partition, p.tenant, p.headers, p.content_type, p.payload,
+           p.traceparent, p.tracestate, p.occurred_at
+      FROM (SELECT r.*, sum(octet_length(r.payload))
+                            OVER (ORDER BY r.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+              FROM (SELECT e.* FROM outbox.event e
+                     WHERE e.seq > after_seq AND e.seq <= b.last_seq
+                       AND (low = 0 AND high = 255 OR outbox.bucket(e.key, e.seq) BETWEEN low AND high)
+                       AND pg_visible_in_snapshot(e.xid, b.snapshot)
+                     ORDER BY e.seq LIMIT row_limit) AS r) AS p
+     WHERE coalesce(p.before, 0) < byte_limit
+     ORDER BY p.seq;
 END $$;
 
 -- The first tick is the beginning of every position.  It is written here, by hand,

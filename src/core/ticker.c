@@ -36,15 +36,6 @@ struct ticker_action ticker_start(struct ticker *ticker)
     return tick(ticker);
 }
 
-/* While the bell is held writers would notify for nothing: give it back as soon as
- * there is something to do. */
-static struct ticker_action become_busy(struct ticker *ticker)
-{
-    if (ticker->holding_bell)
-        return (struct ticker_action){.kind = TICKER_RELEASE_BELL};
-    return tick(ticker);
-}
-
 static struct ticker_action on_nothing_new(struct ticker *ticker)
 {
     if (!ticker->settings.bell)
@@ -63,13 +54,21 @@ static struct ticker_action on_refused(struct ticker *ticker)
     return sleep_for(ticker->pause);
 }
 
-/* The lane has a tick to work on; it says when it wants the next. */
+/* After a tick. */
+static struct ticker_action rest(const struct ticker *ticker)
+{
+    return sleep_for(ticker->pace ? ticker->pace : ticker->settings.fallback_poll);
+}
+
+/* The lane has a tick to work on; it says when it wants the next.  Until then writers
+ * would notify for nothing.  The bell is given back after the tick, not before, for which
+ * the first event would have to wait; a writer that came in between has notified. */
 static struct ticker_action on_ticked(struct ticker *ticker)
 {
     ticker->pause = 0;
     if (ticker->holding_bell)
         return (struct ticker_action){.kind = TICKER_RELEASE_BELL};
-    return sleep_for(ticker->pace ? ticker->pace : ticker->settings.fallback_poll);
+    return rest(ticker);
 }
 
 struct ticker_action ticker_handle(struct ticker *ticker, enum ticker_event event)
@@ -87,12 +86,11 @@ struct ticker_action ticker_handle(struct ticker *ticker, enum ticker_event even
         return on_refused(ticker);
     case TICKER_BELL_RELEASED:
         ticker->holding_bell = false;
-        return tick(ticker);
-    case TICKER_NOTIFIED:
-        return become_busy(ticker);
+        return rest(ticker);
     case TICKER_WISHED_FORCED:
         ticker->forced = true;
-        return become_busy(ticker);
+        return tick(ticker);
+    case TICKER_NOTIFIED:
     case TICKER_WISHED:
     case TICKER_SLEPT:
         return tick(ticker); /* holding the bell is no hindrance to looking */

@@ -15,13 +15,14 @@
 #include "runtime/metrics.h"
 #include "runtime/repeat.h"
 #include "runtime/wakeup.h"
-#include "source/follow.h"
+#include "source/tick.h"
 
 #define PAUSE_AFTER_FAILURE SECONDS(1)
 #define LONGEST_SLEEP SECONDS(60)
 
 struct follower {
     struct mailbox *answers;
+    struct tick_memory *ticks;
     pthread_t thread;
     int wake_fd;
     atomic_bool quit;
@@ -75,23 +76,25 @@ static int connect(struct follower *follower, outbox_error **reterr)
     if (!follower->pg)
         return OUTBOX_ECONNECTION;
     metric_add(METRIC_DATABASE_CONNECTIONS + METRIC_PART_TICKER, 1);
-    return listens(follower) ? follow_listen(follower->pg, statement_deadline(follower), reterr) : OUTBOX_OK;
+    return listens(follower) ? tick_listen(follower->pg, statement_deadline(follower), reterr) : OUTBOX_OK;
 }
 
 static int ask(struct follower *follower, bool forced, outbox_error **reterr)
 {
-    struct tick_id tick;
+    struct tick tick;
+    struct tick_id id;
     bool found = false;
     int status;
 
     follower->news = false;
-    status = follow_newest(follower->pg, forced ? 0 : follower->last, statement_deadline(follower), &found, &tick,
-                           reterr);
+    status = tick_newest(follower->pg, forced ? 0 : follower->last, statement_deadline(follower), &found, &tick, reterr);
     if (status < 0 || !found)
         return status;
-    follower->last = tick.id;
+    id = tick.id;
+    follower->last = id.id;
     follower->outstanding = false;
-    report(follower, &tick);
+    tick_memory_put(follower->ticks, &tick);
+    report(follower, &id);
     return OUTBOX_OK;
 }
 
@@ -178,7 +181,7 @@ static void *follower_main(void *argument)
     return NULL;
 }
 
-struct follower *follower_start(struct settings *settings, struct mailbox *answers)
+struct follower *follower_start(struct settings *settings, struct mailbox *answers, struct tick_memory *ticks)
 {
     struct follower *follower = calloc(1, sizeof(*follower));
 
@@ -186,6 +189,7 @@ struct follower *follower_start(struct settings *settings, struct mailbox *answe
         return NULL;
     follower->settings = (struct settings_view)SETTINGS_VIEW_INIT(settings);
     follower->answers = answers;
+    follower->ticks = ticks;
     follower->wake_fd = wakeup_open();
     if (follower->wake_fd < 0 || pthread_create(&follower->thread, NULL, follower_main, follower) != 0) {
         if (follower->wake_fd >= 0)

@@ -5,11 +5,12 @@
 
 #include "relay/settings.h"
 #include "runtime/mailbox.h"
+#include "source/tick_memory.h"
 
 struct follower;
 
-/* Starts idle.  Ticks go to `answers` as LANE_EVENT_TICK.  NULL on failure. */
-struct follower *follower_start(struct settings *settings, struct mailbox *answers);
+/* Starts idle.  Ticks go to `answers` as LANE_EVENT_TICK, and before into `ticks`.  NULL on failure. */
+struct follower *follower_start(struct settings *settings, struct mailbox *answers, struct tick_memory *ticks);
 /* Any thread. */
 void follower_set_active(struct follower *follower, bool active);
 /* A lane has read all that it knows of; forced: it may have missed the newest tick. */

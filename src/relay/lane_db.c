@@ -15,6 +15,7 @@
 struct lane_db {
     struct settings_view settings;
     const struct relay_config *config; /* in force for the present job */
+    struct tick_memory *ticks;
     int map; /* of the present job */
     int lane;
     struct pg *pg;
@@ -24,13 +25,13 @@ struct lane_db {
     char standing_detail[256]; /* why the database must not publish */
 };
 
-struct lane_db *lane_db_new(struct settings *settings, int lane)
+struct lane_db *lane_db_new(struct settings *settings, struct tick_memory *ticks, int lane)
 {
     struct lane_db *db = calloc(1, sizeof(*db));
 
     if (!db)
         return NULL;
-    *db = (struct lane_db){.settings = SETTINGS_VIEW_INIT(settings), .lane = lane};
+    *db = (struct lane_db){.settings = SETTINGS_VIEW_INIT(settings), .ticks = ticks, .lane = lane};
     if (gethostname(db->host, sizeof(db->host) - 1) != 0) {
         free(db);
         return NULL;
@@ -70,7 +71,8 @@ static int connect(struct lane_db *db, outbox_error **reterr)
 
 static int renew_reader(struct lane_db *db, const struct lease_grant *grant, outbox_error **reterr)
 {
-    struct reader_settings settings = {grant->bucket_low, grant->bucket_high, (size_t)db->config->batch_bytes};
+    struct reader_settings settings = {grant->bucket_low, grant->bucket_high, (size_t)db->config->batch_bytes,
+                                       db->ticks};
 
     reader_free(db->reader);
     db->reader = reader_new(&settings);

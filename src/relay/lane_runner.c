@@ -84,7 +84,7 @@ struct lane_runner *lane_runner_start(const struct lane_runner_settings *setting
     runner->settings = *settings;
     lane_settings_from(settings->config, &lane_settings);
     runner->lane = lane_new(&lane_settings);
-    runner->db_context = lane_db_new(settings->settings, settings->lane);
+    runner->db_context = lane_db_new(settings->settings, settings->ticks, settings->lane);
     runner->kafka_context = lane_kafka_new(settings->settings, settings->kafka, settings->lane);
     if (!runner->lane || !runner->db_context || !runner->kafka_context)
         goto fail;

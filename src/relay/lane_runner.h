@@ -6,6 +6,7 @@
 #include "relay/message.h"
 #include "relay/settings.h"
 #include "sink/kafka.h"
+#include "source/tick_memory.h"
 
 struct lane_runner;
 
@@ -14,6 +15,7 @@ struct lane_runner_settings {
     const struct relay_config *config; /* as of the start */
     const struct kafka *kafka;
     struct mailbox *answers; /* of the main loop */
+    struct tick_memory *ticks; /* where the ticker puts them; outlives the runner */
     int lane;
     /* The lane has read everything it knows of. */
     void (*want_tick)(void *context, bool forced);

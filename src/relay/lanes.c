@@ -115,6 +115,7 @@ static struct lane_runner *make_runner(struct lanes *lanes, int lane)
         .config = lanes->config,
         .kafka = lanes->settings.kafka,
         .answers = lanes->settings.answers,
+        .ticks = lanes->settings.ticks,
         .lane = lane,
         .want_tick = want_tick,
         .want_renewal = want_renewal,

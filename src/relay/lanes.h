@@ -15,6 +15,7 @@ struct lanes_settings {
     const struct relay_config *config; /* as of the start */
     const struct kafka *kafka;
     struct mailbox *answers; /* of the main loop */
+    struct tick_memory *ticks; /* outlives them */
     const struct vitals *vitals;
     /* A lane has read everything it knows of. */
     void (*want_tick)(void *context, bool forced);

@@ -24,7 +24,7 @@ static bool say(bool good, const char *what, const outbox_error *err)
 static bool check_schema(struct pg *pg, mono_us deadline)
 {
     static const char sql[] = "SELECT count(*) FROM outbox.lane WHERE map = (SELECT lane_map FROM outbox.meta)"
-                              " AND pg_catalog.has_function_privilege('outbox.tick(boolean)', 'EXECUTE')";
+                              " AND pg_catalog.has_function_privilege('outbox.tick(boolean, bigint)', 'EXECUTE')";
     outbox_error *err = NULL;
     PGresult *result = NULL;
     bool good = pg_exec(pg, sql, NULL, 0, deadline, &result, &err) == OUTBOX_OK;

@@ -35,6 +35,7 @@ struct relay {
     struct kafka *kafka;
     struct lanes *lanes;
     struct lanes_view seen;
+    struct tick_memory *ticks;
     struct tick_thread *ticker;
     struct follower *follower;
     struct maintenance *maintenance;
@@ -124,18 +125,20 @@ static bool start(struct relay *relay, outbox_error **reterr)
     if (pg_check_dsn(relay->config->dsn, reterr) < 0 || (other_dsn && pg_check_dsn(other_dsn, reterr) < 0))
         return false;
     relay->mailbox = mailbox_new();
+    relay->ticks = tick_memory_new();
     relay->admin = admin_new(relay->settings, &relay->vitals);
-    if (!relay->mailbox || !relay->admin || !signals_start(relay->mailbox)) {
+    if (!relay->mailbox || !relay->ticks || !relay->admin || !signals_start(relay->mailbox)) {
         outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the threads");
         return false;
     }
     relay->kafka = make_kafka(relay->config, reterr);
     if (!relay->kafka)
         return false;
-    relay->ticker = tick_thread_start(relay->settings, relay->mailbox);
-    relay->follower = follower_start(relay->settings, relay->mailbox);
+    relay->ticker = tick_thread_start(relay->settings, relay->mailbox, relay->ticks);
+    relay->follower = follower_start(relay->settings, relay->mailbox, relay->ticks);
     lanes.kafka = relay->kafka;
     lanes.answers = relay->mailbox;
+    lanes.ticks = relay->ticks;
     relay->lanes = lanes_start(&lanes);
     relay->maintenance = maintenance_start(&maintenance);
     if (!relay->ticker || !relay->follower || !relay->lanes || !relay->maintenance) {
@@ -317,6 +320,7 @@ static void finish(struct relay *relay)
         log_warning("stop_incomplete", LOG_TEXT("consequence", "a successor waits for the lease to expire"));
         _exit(relay->result);
     }
+    tick_memory_free(relay->ticks);
     kafka_free(relay->kafka);
     supervisor_close(&relay->supervisor);
     settings_close(&relay->view);

@@ -16,7 +16,6 @@
 #include "runtime/metrics.h"
 #include "runtime/repeat.h"
 #include "runtime/wakeup.h"
-#include "source/follow.h"
 #include "source/tick.h"
 
 /* Between two ticks while other relays publish as well. */
@@ -26,6 +25,7 @@
 
 struct tick_thread {
     struct mailbox *answers;
+    struct tick_memory *ticks;
     pthread_t thread;
     int wake_fd;
     atomic_bool quit;
@@ -133,7 +133,8 @@ static void disconnect(struct tick_thread *thread)
 
 static int take(struct tick_thread *thread, bool forced, enum ticker_event *ret, outbox_error **reterr)
 {
-    struct tick_id tick;
+    struct tick_id id;
+    struct tick tick;
     bool made = false;
     int status;
 
@@ -144,12 +145,14 @@ static int take(struct tick_thread *thread, bool forced, enum ticker_event *ret,
     if (made) {
         FAULT("tick_after");
         metric_add(METRIC_TICKS, 1);
-        thread->last_tick = tick.id;
-        report(thread, RELAY_LANE_EVENT, &tick);
+        id = tick.id;
+        thread->last_tick = id.id;
+        tick_memory_put(thread->ticks, &tick);
+        report(thread, RELAY_LANE_EVENT, &id);
     }
     *ret = made ? TICKER_TICKED : TICKER_NOTHING_NEW;
     if (made && atomic_load(&thread->company))
-        return follow_tell(thread->pg, statement_deadline(thread), reterr);
+        return tick_tell(thread->pg, statement_deadline(thread), reterr);
     return OUTBOX_OK;
 }
 
@@ -289,14 +292,14 @@ static void init_ticker(struct tick_thread *thread)
         .bell = bell_wanted(thread),
         .poll_interval = config->poll_interval,
         .fallback_poll = config->fallback_poll,
-        .refused_min = MILLISECONDS(5),
+        .refused_min = MILLISECONDS(2),
         .refused_max = MILLISECONDS(50),
     };
 
     ticker_init(&thread->ticker, &settings);
 }
 
-struct tick_thread *tick_thread_start(struct settings *settings, struct mailbox *answers)
+struct tick_thread *tick_thread_start(struct settings *settings, struct mailbox *answers, struct tick_memory *ticks)
 {
     struct tick_thread *thread = calloc(1, sizeof(*thread));
 
@@ -304,6 +307,7 @@ struct tick_thread *tick_thread_start(struct settings *settings, struct mailbox 
         return NULL;
     thread->settings = (struct settings_view)SETTINGS_VIEW_INIT(settings);
     thread->answers = answers;
+    thread->ticks = ticks;
     init_ticker(thread);
     thread->wake_fd = wakeup_open();
     if (thread->wake_fd < 0 || pthread_create(&thread->thread, NULL, tick_main, thread) != 0) {

@@ -4,12 +4,13 @@
 
 #include "relay/settings.h"
 #include "runtime/mailbox.h"
+#include "source/tick_memory.h"
 
 struct tick_thread;
 
-/* Starts idle.  New ticks go to `answers` as LANE_EVENT_TICK; a connection on which LISTEN
- * cannot work as RELAY_FATAL.  NULL on failure. */
-struct tick_thread *tick_thread_start(struct settings *settings, struct mailbox *answers);
+/* Starts idle.  New ticks go to `answers` as LANE_EVENT_TICK, and before into `ticks`; a
+ * connection on which LISTEN cannot work as RELAY_FATAL.  NULL on failure. */
+struct tick_thread *tick_thread_start(struct settings *settings, struct mailbox *answers, struct tick_memory *ticks);
 /* Any thread. */
 void tick_thread_set_active(struct tick_thread *thread, bool active);
 /* Other relays publish, too: they are told of each tick. */

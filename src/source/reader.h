@@ -5,11 +5,13 @@
 #include "core/position.h"
 #include "pg/conn.h"
 #include "source/page.h"
+#include "source/tick_memory.h"
 
 struct reader_settings {
     int bucket_low;
     int bucket_high;
     size_t page_bytes; /* a page ends with the event whose payload reaches this */
+    struct tick_memory *ticks; /* outlives the reader */
 };
 
 struct reader;

@@ -1,5 +1,6 @@
 #include "source/tick.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,12 +8,13 @@
 
 /* A tick that somebody else made is news as well: nobody told our lane of it. */
 static const char sql_tick[] =
-    "SELECT t.id, t.nonce FROM outbox.tick($1::boolean AND NOT EXISTS"
-    " (SELECT FROM outbox.tick AS o WHERE o.id > $2::bigint)) AS t";
+    "SELECT t.id, t.nonce, t.last_seq, t.snapshot, t.self_xid FROM outbox.tick($1, $2) AS t";
+
+static const char sql_newest[] =
+    "SELECT t.id, t.nonce, t.last_seq, t.snapshot, t.self_xid FROM outbox.tick_newest($1) AS t";
 
 static const char sql_load[] =
-    "SELECT t.last_seq, t.snapshot, ARRAY(SELECT pg_catalog.pg_snapshot_xip(t.snapshot)),"
-    "       pg_catalog.pg_snapshot_xmax(t.snapshot), t.self_xid"
+    "SELECT t.id, t.nonce, t.last_seq, t.snapshot, t.self_xid"
     "  FROM outbox.tick AS t WHERE t.id = $1 AND t.nonce = $2::uuid";
 
 /* The bell: key 4 of the lock class, see outbox.lock_class(). */
@@ -33,50 +35,114 @@ void tick_clear(struct tick *tick)
     *tick = (struct tick){0};
 }
 
-int tick_take(struct pg *pg, bool forced, int64_t last, mono_us deadline, bool *ret_made,
-              struct tick_id *ret_id, outbox_error **reterr)
+bool tick_is(const struct tick *tick, const struct tick_id *id)
 {
-    struct pg_args args = PG_ARGS_INIT;
+    return tick->snapshot && tick->id.id == id->id && memcmp(tick->id.nonce, id->nonce, sizeof(id->nonce)) == 0;
+}
+
+bool tick_copy(struct tick *ret, const struct tick *tick)
+{
+    struct tick copy = {.id = tick->id, .last_seq = tick->last_seq};
+
+    copy.snapshot = strdup(tick->snapshot);
+    copy.xip = strdup(tick->xip);
+    copy.xmax = strdup(tick->xmax);
+    copy.self = strdup(tick->self);
+    if (!copy.snapshot || !copy.xip || !copy.xmax || !copy.self) {
+        tick_clear(&copy);
+        return false;
+    }
+    *ret = copy;
+    return true;
+}
+
+/* A snapshot's text is xmin:xmax:xip,xip... (PostgreSQL's documentation, "pg_snapshot"). */
+static int split_snapshot(struct tick *tick, outbox_error **reterr)
+{
+    const char *xmax = strchr(tick->snapshot, ':');
+    const char *xip = xmax ? strchr(xmax + 1, ':') : NULL;
+    size_t size;
+
+    if (!xip)
+        return outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "a tick has a snapshot that cannot be read");
+    tick->xmax = strndup(xmax + 1, (size_t)(xip - xmax - 1));
+    size = strlen(xip + 1) + 3;
+    tick->xip = malloc(size);
+    if (!tick->xmax || !tick->xip)
+        return outbox__fail_memory(reterr);
+    snprintf(tick->xip, size, "{%s}", xip + 1);
+    return OUTBOX_OK;
+}
+
+static int read_tick(const PGresult *row, struct tick *ret, outbox_error **reterr)
+{
+    struct tick tick = {.id = {.id = pg_get_int(row, 0, 0)}, .last_seq = pg_get_int(row, 0, 2)};
     struct outbox__uuid nonce;
+    int status;
+
+    if (!outbox__uuid_parse(PQgetvalue(row, 0, 1), &nonce))
+        return outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "a tick has no nonce");
+    memcpy(tick.id.nonce, nonce.bytes, sizeof(tick.id.nonce));
+    tick.snapshot = strdup(PQgetvalue(row, 0, 3));
+    tick.self = strdup(PQgetvalue(row, 0, 4));
+    status = tick.snapshot && tick.self ? split_snapshot(&tick, reterr) : outbox__fail_memory(reterr);
+    if (status < 0)
+        tick_clear(&tick);
+    else
+        *ret = tick;
+    return status;
+}
+
+/* By a statement that commits synchronously; a row of nulls: there is none. */
+static int get_tick(struct pg *pg, const char *sql, const struct pg_args *args, mono_us deadline, bool *ret_found,
+                    struct tick *ret, outbox_error **reterr)
+{
     PGresult *result = NULL;
     int status;
 
-    pg_arg_bool(&args, !forced);
-    pg_arg_int(&args, last);
     pg_take_warning(pg);
-    status = pg_exec(pg, sql_tick, &args, 0, deadline, &result, reterr);
+    status = pg_exec(pg, sql, args, 0, deadline, &result, reterr);
     if (status < 0)
         return status;
     if (pg_take_warning(pg)) {
         status = outbox__fail(reterr, OUTBOX_ESERVER, NULL,
                               "PostgreSQL warned while committing a tick: it may not be replicated");
-    } else if (PQntuples(result) == 0 || PQgetisnull(result, 0, 0)) {
-        *ret_made = false;
-    } else if (!outbox__uuid_parse(PQgetvalue(result, 0, 1), &nonce)) {
-        status = outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "a tick has no nonce");
     } else {
-        *ret_made = true;
-        ret_id->id = pg_get_int(result, 0, 0);
-        memcpy(ret_id->nonce, nonce.bytes, sizeof(ret_id->nonce));
+        *ret_found = PQntuples(result) > 0 && !PQgetisnull(result, 0, 0);
+        if (*ret_found)
+            status = read_tick(result, ret, reterr);
     }
     PQclear(result);
     return status;
 }
 
-static int copy_tick(const struct tick_id *id, const PGresult *result, struct tick *ret, outbox_error **reterr)
+int tick_take(struct pg *pg, bool forced, int64_t last, mono_us deadline, bool *ret_made, struct tick *ret,
+              outbox_error **reterr)
 {
-    struct tick tick = {.id = *id, .last_seq = pg_get_int(result, 0, 0)};
+    struct pg_args args = PG_ARGS_INIT;
 
-    tick.snapshot = strdup(PQgetvalue(result, 0, 1));
-    tick.xip = strdup(PQgetvalue(result, 0, 2));
-    tick.xmax = strdup(PQgetvalue(result, 0, 3));
-    tick.self = strdup(PQgetvalue(result, 0, 4));
-    if (!tick.snapshot || !tick.xip || !tick.xmax || !tick.self) {
-        tick_clear(&tick);
-        return outbox__fail_memory(reterr);
-    }
-    *ret = tick;
-    return OUTBOX_OK;
+    pg_arg_bool(&args, !forced);
+    pg_arg_int(&args, last);
+    return get_tick(pg, sql_tick, &args, deadline, ret_made, ret, reterr);
+}
+
+int tick_newest(struct pg *pg, int64_t after, mono_us deadline, bool *ret_found, struct tick *ret,
+                outbox_error **reterr)
+{
+    struct pg_args args = PG_ARGS_INIT;
+
+    pg_arg_int(&args, after);
+    return get_tick(pg, sql_newest, &args, deadline, ret_found, ret, reterr);
+}
+
+int tick_tell(struct pg *pg, mono_us deadline, outbox_error **reterr)
+{
+    return pg_exec(pg, "SELECT pg_catalog.pg_notify('outbox_ticks', '')", NULL, 0, deadline, NULL, reterr);
+}
+
+int tick_listen(struct pg *pg, mono_us deadline, outbox_error **reterr)
+{
+    return pg_run(pg, "LISTEN outbox_ticks", deadline, reterr);
 }
 
 int tick_load(struct pg *pg, const struct tick_id *id, mono_us deadline, bool *ret_found, struct tick *ret,
@@ -97,7 +163,7 @@ int tick_load(struct pg *pg, const struct tick_id *id, mono_us deadline, bool *r
         return status;
     *ret_found = PQntuples(result) == 1;
     if (*ret_found)
-        status = copy_tick(id, result, ret, reterr);
+        status = read_tick(result, ret, reterr);
     PQclear(result);
     return status;
 }

@@ -18,13 +18,26 @@ struct tick {
 };
 
 void tick_clear(struct tick *tick);
+/* Is it loaded, and this one? */
+bool tick_is(const struct tick *tick, const struct tick_id *id);
+/* False without memory. */
+bool tick_copy(struct tick *ret, const struct tick *tick);
 
 /* Takes a tick, by a synchronous commit; without `forced` only if there is news, which a
  * tick newer than `last`, the caller's own last one, is too.
- * *ret_made tells whether *ret_id is a new one.  OUTBOX_ESERVER also when the commit
- * was not waited for (then the tick must not be published). */
-int tick_take(struct pg *pg, bool forced, int64_t last, mono_us deadline, bool *ret_made,
-              struct tick_id *ret_id, outbox_error **reterr);
+ * *ret_made tells whether there is a new one, in *ret, which the caller clears with
+ * tick_clear().  OUTBOX_ESERVER also when the commit was not waited for (then the tick
+ * must not be published). */
+int tick_take(struct pg *pg, bool forced, int64_t last, mono_us deadline, bool *ret_made, struct tick *ret,
+              outbox_error **reterr);
+
+/* The newest tick after that one, whoever took it, by a synchronous commit: then it is durable.
+ * The rest as for tick_take(). */
+int tick_newest(struct pg *pg, int64_t after, mono_us deadline, bool *ret_found, struct tick *ret,
+                outbox_error **reterr);
+/* Tells the relays that do not tick themselves, and listens to that. */
+int tick_tell(struct pg *pg, mono_us deadline, outbox_error **reterr);
+int tick_listen(struct pg *pg, mono_us deadline, outbox_error **reterr);
 
 /* Reads a tick by its id.  *ret_found is false, and ret untouched, when there is none or
  * its nonce is another.  The caller clears it with tick_clear(). */

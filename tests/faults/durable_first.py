@@ -98,7 +98,7 @@ def durable_first():
 def twin():
     """Ticks that do not wait for the disk."""
     outbox, book = prepare()
-    text = outbox.sql("select pg_get_functiondef('outbox.tick(boolean)'::regprocedure)")[0][0]
+    text = outbox.sql("select pg_get_functiondef('outbox.tick(boolean, bigint)'::regprocedure)")[0][0]
     changed = text.replace("'synchronous_commit', 'on'", "'synchronous_commit', 'off'")
     tap.ok(changed != text, "twin: its ticks do not wait for the disk")
     outbox.sql(changed)

@@ -9,7 +9,7 @@ SELECT p.oid, p.proname::text AS name, p.oid::regprocedure::text AS signature, l
  WHERE p.pronamespace = 'outbox'::regnamespace;
 
 SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_to_like', 'bucket', 'partition_add',
-    'partition_look', 'rotate', 'day_slot', 'tick_needed', 'tick', 'batch_rows', 'batch', 'check_headers',
+    'partition_look', 'rotate', 'day_slot', 'tick_needed', 'tick', 'batch_rows', 'batch', 'recent_rows', 'check_headers',
     'max_payload_bytes', 'check_event', 'claim_ids', 'ring', 'admit', 'emit_event', 'emit_events', 'emit',
     'lane_acquire', 'lane_renew', 'lane_record_publish', 'lane_release', 'lane_halt', 'lane_interval', 'lane_acknowledge',
     'delivery_claim', 'delivery_finish', 'delivery_recover', 'endpoint_gone', 'endpoint_add', 'endpoint_remove',
@@ -102,8 +102,8 @@ SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility
           'the immutable ones');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility = 's'),
           ARRAY['batch', 'batch_rows', 'beyond_positions', 'check_event', 'event_present', 'lane_interval',
-                'max_payload_bytes', 'open_events', 'partition_ahead', 'partition_table', 'place', 'same_files',
-                'standing', 'xids_ahead'], 'the stable ones');
+                'max_payload_bytes', 'open_events', 'partition_ahead', 'partition_table', 'place', 'recent_rows',
+                'same_files', 'standing', 'xids_ahead'], 'the stable ones');
 SELECT is((SELECT config FROM f WHERE name = 'batch_rows'), '{}',
           'batch_rows() has no SET, so that the planner folds it into the query');
 SELECT is((SELECT outbox.lock_class()), 1868721016, 'the class of advisory locks, as the relay has it');

@@ -75,7 +75,7 @@ SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_relay'),
           ARRAY['admit', 'batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover', 'emit',
                 'emit_event', 'emit_events', 'lane_acknowledge', 'lane_acquire', 'lane_halt',
                 'lane_record_publish', 'lane_release', 'lane_renew', 'lock_class', 'partition_add',
-                'partition_ahead', 'rotate', 'standing', 'tick',
+                'partition_ahead', 'recent_rows', 'rotate', 'standing', 'tick',
                 'tick_needed'], 'a relay can do the relay''s work');
 SELECT is_empty($$
     SELECT p.proname FROM pg_proc p, aclexplode(p.proacl) AS a
