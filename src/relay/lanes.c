@@ -432,7 +432,7 @@ void lanes_look(const struct lanes *lanes, struct lanes_view *ret)
         ret->state = LANE_WAITING;
     ret->ticking = ret->running > 0 && !lanes->leaving && lanes->ticking_until > now;
     ret->following = ret->running > 0 && !lanes->leaving && !ret->ticking && picture->ticker[0] && !picture->ticking;
-    ret->company = picture->share.relay_count > 1;
+    ret->relays = (int)picture->share.relay_count;
     ret->newest_tick = picture->newest_tick;
 }
 

@@ -35,7 +35,7 @@ struct lanes_view {
     bool halted;           /* nothing is left but lanes that have halted */
     bool ticking;          /* it is for this relay to tick */
     bool following;        /* another ticks */
-    bool company;          /* others are alive */
+    int relays;            /* that are alive, this one included */
     int64_t newest_tick;
 };
 

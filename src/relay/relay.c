@@ -259,7 +259,11 @@ static void look_at_lanes(struct relay *relay)
     vitals_note_state(&relay->vitals, seen->state, seen->halt, seen->standing_by, clock_now());
     if (at_work)
         allow_webhooks(relay);
-    tick_thread_set_company(relay->ticker, seen->company);
+    if (!relay->stopping)
+        admin_set_company(relay->admin, seen->relays);
+    if (!relay->stopping && relay->dispatcher)
+        dispatcher_set_company(relay->dispatcher, seen->relays);
+    tick_thread_set_company(relay->ticker, seen->relays > 1);
     tick_thread_set_active(relay->ticker, seen->ticking && at_work);
     follower_hint(relay->follower, seen->newest_tick);
     follower_set_active(relay->follower, seen->following && at_work);
