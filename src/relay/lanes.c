@@ -12,6 +12,7 @@
 #define UNABLE_FOR SECONDS(60)
 
 struct owned {
+    struct lanes *lanes;
     struct lane_runner *runner; /* NULL: never had it */
     bool wanted;                /* by this relay's own judgement */
     enum lane_state seen;
@@ -82,14 +83,18 @@ static void note_state(struct lanes *lanes, struct owned *owned)
 
 static void want_tick(void *context, bool forced)
 {
-    const struct lanes *lanes = context;
+    const struct owned *owned = context;
 
-    lanes->settings.want_tick(lanes->settings.context, forced);
+    owned->lanes->settings.want_tick(owned->lanes->settings.context, forced);
 }
 
+/* One statement renews all; one that is under way will do. */
 static void want_renewal(void *context)
 {
-    ask_soon(context);
+    struct owned *owned = context;
+
+    if (!owned->lanes->asking || !owned->asked)
+        ask_soon(owned->lanes);
 }
 
 struct lanes *lanes_start(const struct lanes_settings *settings)
@@ -119,12 +124,13 @@ static struct lane_runner *make_runner(struct lanes *lanes, int lane)
         .lane = lane,
         .want_tick = want_tick,
         .want_renewal = want_renewal,
-        .context = lanes,
+        .context = &lanes->list[lane],
     };
     struct lane_runner *runner = lane_runner_start(&settings);
 
     if (!runner)
         runtime_die("no_threads", "lanes");
+    lanes->list[lane].lanes = lanes;
     return runner;
 }
 

@@ -406,6 +406,77 @@ static void empty_batches_cost_no_transaction_until_the_marker_is_stale(void **s
     assert_true(expect(LANE_DO_PUBLISH)->position.done);
 }
 
+/* Everything up to the last tick there is: published, acknowledged at once, given back. */
+static void ends_at_the_tick_at_which_the_map_does(void **state)
+{
+    const struct tick_id end = at(3, 3, 0, false).from;
+
+    (void)state;
+    run();
+    lane_drain(lane, &end);
+    TELL(.kind = LANE_EVENT_TICK, .tick = end);
+    TELL(.kind = LANE_EVENT_PAGE, .page = 1, .count = 5, .found = true, .position.seq = 15);
+    TELL(.kind = LANE_EVENT_PUBLISHED);
+    assert_null(find(LANE_DO_ACKNOWLEDGE));
+    TELL(.kind = LANE_EVENT_COMMITTED);
+    assert_int_equal(expect(LANE_DO_ACKNOWLEDGE)->position.to.id, 3);
+    TELL(.kind = LANE_EVENT_ACKNOWLEDGED, .found = true);
+    expect_only(LANE_DO_CLOSE_PRODUCER);
+    TELL(.kind = LANE_EVENT_PRODUCER_CLOSED);
+    expect_only(LANE_DO_RELEASE);
+    TELL(.kind = LANE_EVENT_RELEASED);
+    assert_int_equal(lane_state(lane), LANE_STOPPED);
+}
+
+static void an_empty_batch_before_the_end_is_marked_at_once(void **state)
+{
+    const struct tick_id end = at(3, 3, 0, false).from;
+
+    (void)state;
+    run();
+    lane_drain(lane, &end);
+    TELL(.kind = LANE_EVENT_TICK, .tick = end);
+    TELL(.kind = LANE_EVENT_PAGE, .page = 1, .found = true);
+    assert_int_equal(expect(LANE_DO_PUBLISH)->position.to.id, 3);
+    TELL(.kind = LANE_EVENT_PUBLISHED);
+    TELL(.kind = LANE_EVENT_COMMITTED);
+    expect(LANE_DO_ACKNOWLEDGE);
+}
+
+static void a_batch_that_is_not_done_is_published_before_the_end(void **state)
+{
+    const struct tick_id end = at(3, 3, 0, false).from;
+
+    (void)state;
+    run();
+    lane_drain(lane, &end);
+    TELL(.kind = LANE_EVENT_TICK, .tick = end);
+    TELL(.kind = LANE_EVENT_PAGE, .page = 1, .count = 100, .position.seq = 110);
+    expect(LANE_DO_READ);
+    TELL(.kind = LANE_EVENT_PUBLISHED);
+    TELL(.kind = LANE_EVENT_COMMITTED);
+    assert_null(find(LANE_DO_CLOSE_PRODUCER));
+    TELL(.kind = LANE_EVENT_PAGE, .page = 2, .count = 1, .found = true, .position.seq = 111);
+    expect(LANE_DO_PUBLISH);
+    assert_int_equal(lane_state(lane), LANE_RUNNING);
+}
+
+/* As if it were new: another may have had the lane, or it is one of another map. */
+static void begins_again_after_it_has_stopped(void **state)
+{
+    (void)state;
+    run();
+    assert_true(lane_holds(lane));
+    TELL(.kind = LANE_EVENT_STOP);
+    TELL(.kind = LANE_EVENT_PRODUCER_CLOSED);
+    expect_only(LANE_DO_RELEASE);
+    assert_false(lane_holds(lane));
+    TELL(.kind = LANE_EVENT_RELEASED);
+    assert_int_equal(lane_state(lane), LANE_STOPPED);
+    run_and_publish();
+    assert_true(lane_holds(lane));
+}
+
 #define LANE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -437,6 +508,10 @@ int main(void)
         LANE_TEST(stops_when_what_is_open_is_done),
         LANE_TEST(stops_while_it_waits),
         LANE_TEST(empty_batches_cost_no_transaction_until_the_marker_is_stale),
+        LANE_TEST(ends_at_the_tick_at_which_the_map_does),
+        LANE_TEST(an_empty_batch_before_the_end_is_marked_at_once),
+        LANE_TEST(a_batch_that_is_not_done_is_published_before_the_end),
+        LANE_TEST(begins_again_after_it_has_stopped),
     };
 
     return cmocka_run_group_tests_name("core/lane", tests, NULL, NULL);
