@@ -101,6 +101,7 @@ def lanes():
     changed("lane_halted", "critical", "lane 0",
             "update outbox.lane set halted = 'marker_missing', halted_detail = 'no marker'",
             "update outbox.lane set halted = null, halted_detail = null", detail="marker_missing: no marker")
+    changed("lane_paused", "warning", "lane 0", "select outbox.lane_pause(0)", "select outbox.lane_resume(0)")
     outbox.emit(type="t", payload="1")
     provoked("ticks_stopped", "critical", "", "--patience", "1ms")
     sql("select outbox.tick()")
