@@ -71,10 +71,13 @@ stack_stop() {
     STACK_DIR=
 }
 
-stack_remove() { # DIR
-    "$DEV_DIR/kafka" stop "$1/kafka" || :
-    "$DEV_DIR/postgres" stop "$1/pg15" --mode immediate || :
-    "$DEV_DIR/postgres" stop "$1/pg18" --mode immediate || :
+stack_remove() { # DIR, with the further lines of runtests in it
+    local dir
+    for dir in "$1" "$1"/line-*; do
+        "$DEV_DIR/kafka" stop "$dir/kafka" || :
+        "$DEV_DIR/postgres" stop "$dir/pg15" --mode immediate || :
+        "$DEV_DIR/postgres" stop "$dir/pg18" --mode immediate || :
+    done
     rm -rf -- "$1"
 }
 

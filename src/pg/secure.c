@@ -188,6 +188,13 @@ static void one_line(const char *message, char *ret, size_t room)
     ret[size] = '\0';
 }
 
+static const char refused[] = "certificate verify failed";
+
+bool pg_secure_unexplained(const char *message, int certificate)
+{
+    return certificate == X509_V_OK && strstr(message, refused) != NULL;
+}
+
 static const char *certificate_advice(int error)
 {
     switch (error) {
@@ -220,7 +227,7 @@ static const char *client_advice(const char *text, int certificate)
         {"alert certificate required", "the server wants a client certificate: set sslcert and sslkey in the dsn"},
     };
 
-    if (strstr(text, "certificate verify failed"))
+    if (strstr(text, refused))
         return certificate_advice(certificate);
     for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++) {
         if (strstr(text, map[i].part))

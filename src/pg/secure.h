@@ -3,6 +3,7 @@
 #define PG_SECURE_H
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 
 #include "base/error.h"
 
@@ -12,6 +13,9 @@ int pg_secure_check(PGconn *raw, outbox_error **reterr);
 /* Before each step of connecting: notes OpenSSL's verdict on the server's certificate,
  * which libpq does not tell.  It is not changed. */
 void pg_secure_watch(PGconn *raw, int *ret_certificate);
+
+/* Connecting failed by the certificate, and the verdict is not known. */
+bool pg_secure_unexplained(const char *message, int certificate);
 
 struct pg_failure {
     char text[600]; /* libpq's, in one line */

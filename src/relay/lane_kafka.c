@@ -239,6 +239,21 @@ static void count_transaction(const struct lane_kafka *lane)
     count_latencies(lane);
 }
 
+/* The lane would give it up by itself, somewhat later, and nobody would be told. */
+static bool commit_is_overdue(const struct lane_kafka *lane)
+{
+    return clock_now() >= lane->begun_at + lane->config->transaction_timeout - COMMIT_SLICE / 2;
+}
+
+static enum sink_result fail_overdue(outbox_error **reterr)
+{
+    outbox_error_free(*reterr);
+    *reterr = NULL;
+    outbox__fail(reterr, OUTBOX_ETIMEOUT, NULL, "Kafka has not confirmed a commit within transaction_timeout: "
+                 "what became of it is read from the progress topic");
+    return SINK_TIMEOUT;
+}
+
 static enum sink_result do_commit(struct lane_kafka *lane, struct lane_event *event, outbox_error **reterr)
 {
     enum sink_result result;
@@ -247,6 +262,8 @@ static enum sink_result do_commit(struct lane_kafka *lane, struct lane_event *ev
         lane->committing_at = clock_now();
     result = producer_commit(lane->producer, clock_now() + COMMIT_SLICE, reterr);
     event->kind = LANE_EVENT_COMMITTED;
+    if (result == SINK_AGAIN && commit_is_overdue(lane))
+        return fail_overdue(reterr);
     if (result == SINK_AGAIN) {
         event->kind = LANE_EVENT_COMMIT_AGAIN;
         return SINK_OK;

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 300
+# deadline: 500
 """The network between relay and Kafka is cut for longer than every timeout of the
 relay, by silence and by resets, while writers and receivers are at work; and a great
 backlog piles up meanwhile."""

@@ -53,7 +53,7 @@ def main():
         forgotten.stall()
         refused.cut()
         replaced.stall()
-        took_over = successor.wait_running(SILENCE)
+        took_over = successor.wait_running()
         time.sleep(max(0, begin + SILENCE - time.monotonic()))
         silent.resume()
         replaced.resume()

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 400
+# deadline: 600
 """The broker goes and comes back while writers, relay and receivers are at work:
 stopped in order, killed, and stopped by SIGSTOP for longer than a transaction lives;
 and killed in the moment in which it has answered a commit, before that is visible."""

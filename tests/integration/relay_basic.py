@@ -270,7 +270,7 @@ def stopping():
         status = first.wait(20)
         took = time.monotonic() - before
         tap.is_(status, 0, "SIGTERM under load: exit 0")
-        if not tap.ok(took < 7, "SIGTERM under load: within 5 s, and 2 for a busy machine"):
+        if not tap.ok(took < 15, "SIGTERM under load: within 5 s, and 10 for a busy machine"):
             first.show()
         at_end = outbox.published()
         tap.ok(second.wait_running(30), "SIGTERM: the lease is given back: another takes over long before its end")

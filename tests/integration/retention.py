@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 240
+# deadline: 400
 """Rotation and retention by the relay, under load, on PostgreSQL 15 and 18: partitions go,
 nothing is lost that is not yet published or delivered, and what still needs a partition
 holds it, or has copies of what it needs.

@@ -146,7 +146,7 @@ class Ledger:
             "       (select count(*) from outbox.delivery where state not in ('delivered', 'dead', 'parked'))")[0]
         return published >= self.count() and open_deliveries == 0
 
-    def settle(self, deadline=45):
+    def settle(self, deadline=120):
         """Waits until all is done, when nobody writes any more."""
         return tap.wait_until(self.settled, deadline, 0.1)
 

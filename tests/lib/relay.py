@@ -9,6 +9,7 @@
 """
 import importlib.machinery
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -34,11 +35,10 @@ SHORT = {"lease": f"{LEASE}s", "lease_renew": "500ms", "transaction_timeout": "5
 class Relay:
     """A process of outbox-relay. Its log is kept in a file."""
 
-    count = 0
+    numbers = itertools.count(1)
 
     def __init__(self, options, fault=None, planted=None, environment=None):
-        Relay.count += 1
-        self.path = f"{tap.TMP}/relay-{os.getpid()}-{Relay.count}.log"
+        self.path = f"{tap.TMP}/relay-{os.getpid()}-{next(Relay.numbers)}.log"
         environment = {n: v for n, v in os.environ.items() if not n.startswith("OUTBOX_")} | (environment or {})
         if fault:
             environment["OUTBOX_FAULT"] = fault

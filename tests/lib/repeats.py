@@ -47,12 +47,11 @@ def audit(found, kills=0, may_repeat=lambda event: True):
 
 def judge(name, book, *relays, kills=0, may_repeat=lambda event: True):
     """After the writers have stopped."""
-    complaints = [] if book.settle(60) else [f"not settled: {book.outbox.lane()}"]
+    complaints = [] if book.settle() else [f"not settled: {book.outbox.lane()}"]
     found = book.collect()
     complaints += audit(found, kills, may_repeat)
     tap.diag(f"{book.count()} events committed, {len(repeated(found['records']))} of them published more than once")
-    if not tap.ok(not complaints, name):
-        tap.diag(f"seed {book.seed}", *complaints)
+    if not tap.no_complaints(complaints, name, f"seed {book.seed}"):
         for process in relays:
             process.show()
     return found

@@ -103,7 +103,7 @@ class Case:
 
     def judge(self, kills=0, least=100):
         """When the writers have stopped."""
-        settled = self.book.settle(90)
+        settled = self.book.settle()
         memory = self.check_memory()
         status = self.process.stop()
         self.check_attempts()
@@ -119,8 +119,7 @@ class Case:
         tap.diag(f"{self.name}: {count} events committed, {len(self.book.rolled_back)} rolled back, slowest return "
                  f"{self.slowest:.1f} s, {memory}, failures "
                  f"{ {what: len(times) for what, times in self.attempts().items()} }")
-        if not tap.ok(not self.complaints, f"{self.name}: nothing lost, nothing doubled"):
-            tap.diag(f"seed {self.book.seed}", *self.complaints)
+        if not tap.no_complaints(self.complaints, f"{self.name}: nothing lost, nothing doubled", f"seed {self.book.seed}"):
             self.process.show()
 
 

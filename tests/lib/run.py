@@ -13,13 +13,18 @@
 Results are lines of status, tier, file and name, separated by tabs; the status
 is passed, failed or skipped. A program that is stopped at its deadline, that
 ends with an error, or that did not run all the tests it planned, has one more
-result, a failed one. Nothing that the program started outlives it: this process
+result, a failed one. What failed, with the first lines of what was said of it, is
+told at once and appended to failures.txt beside R, for the end of the run; how long
+each file took, and how much of the processors, to seconds.txt.
+Nothing that the program started outlives it: this process
 inherits whatever it leaves behind, and ends it.
 """
 import argparse
 import ctypes
+import fcntl
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -27,6 +32,10 @@ import time
 
 DEADLINE = 300
 TAIL = 60
+# Of a failure's own lines, and of a file's failures those that are told with them.
+DETAILS = 15
+DETAILED = 5
+COLUMNS = 400
 
 POINT = re.compile(r"^(?P<no>not )?ok\b[ \t]*(?P<number>\d+)?[ \t]*(?:-[ \t]*)?"
                    r"(?P<name>.*?)[ \t]*(?:(?<!\\)#[ \t]*(?P<what>skip|todo)\S*[ \t]*(?P<why>.*))?$",
@@ -171,13 +180,13 @@ def deadline_of(path):
 # ---- results ----
 
 class Results:
-    """What a program reported: (status, name, remark) each."""
+    """What a program reported: (status, name, remark, lines said of it) each."""
 
     def __init__(self, allowed):
         self.allowed, self.points = allowed, []
 
-    def add(self, status, name, remark=""):
-        self.points.append((status, name, remark))
+    def add(self, status, name, remark="", details=()):
+        self.points.append((status, name, remark, details))
 
     def skip(self, name, why):
         if any(name == a or name.startswith(a + " ") for a in self.allowed):
@@ -204,13 +213,23 @@ def allowed_skips(path):
     return names
 
 
-def read_point(match, results, seen):
+def details_of(lines):
+    """What stands below a `not ok`: up to the next test."""
+    found = []
+    for line in lines[:DETAILS]:
+        if POINT.match(line) or PLAN.match(line) or BAIL.match(line):
+            break
+        found.append(line)
+    return found
+
+
+def read_point(match, results, seen, below):
     name = match.group("name").strip()
     if match.group("what") and match.group("what").lower() == "skip":
         why = match.group("why").strip()
         results.skip(name or why, why)
     elif match.group("no"):
-        results.add("failed", name or f"#{seen}")
+        results.add("failed", name or f"#{seen}", details=details_of(below))
     else:
         results.add("passed", name or f"#{seen}")
 
@@ -219,7 +238,7 @@ def read_tap(lines, results, file, status):
     """Whether it was TAP. Several plans count together: a cmocka program
     prints one for each of its groups."""
     planned, seen, bailed = None, 0, None
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         plan, point, bail = PLAN.match(line), POINT.match(line), BAIL.match(line)
         if plan:
             planned = (planned or 0) + int(plan.group("count"))
@@ -227,17 +246,18 @@ def read_tap(lines, results, file, status):
                 results.skip(file, plan.group("why") or "no reason")
         elif point:
             seen += 1
-            read_point(point, results, seen)
+            read_point(point, results, seen, lines[number:number + DETAILS])
         elif bail:
             bailed = bail.group(1) or "no reason"
+    end = lines[-DETAILS:]
     if status is None:
-        results.add("failed", file, "stopped at its deadline")
+        results.add("failed", file, "stopped at its deadline", end)
     elif bailed is not None:
-        results.add("failed", file, f"bailed out: {bailed}")
+        results.add("failed", file, f"bailed out: {bailed}", end)
     elif seen and planned is None:
-        results.add("failed", file, "no plan: it ended early, or done_testing is missing")
+        results.add("failed", file, "no plan: it ended early, or done_testing is missing", end)
     elif planned is not None and planned != seen:
-        results.add("failed", file, f"{planned} tests planned, {seen} run")
+        results.add("failed", file, f"{planned} tests planned, {seen} run", end)
     return planned is not None or seen > 0 or bailed is not None
 
 
@@ -249,30 +269,60 @@ def read_results(args, status):
     if not was_tap and status == 77:
         results.skip(args.file, (lines or ["exit 77"])[-1])
     elif not was_tap and status is not None:
-        results.add("failed" if status else "passed", args.file, f"exit {status}" if status else "")
+        results.add("failed" if status else "passed", args.file, f"exit {status}" if status else "",
+                    lines[-DETAILS:])
     elif status and not results.count("failed"):
-        results.add("failed", args.file, f"all passed, but exit {status}")
+        results.add("failed", args.file, f"all passed, but exit {status}", lines[-DETAILS:])
     return results, lines
 
 
-def report(args, results, lines, seconds, left):
+def failures(args, results):
+    """As lines."""
+    told = []
+    failed = [point for point in results.points if point[0] == "failed"]
+    for number, (_, name, remark, details) in enumerate(failed):
+        what = ": ".join(text for text in (f"{args.tier} {args.file}", name if name != args.file else "", remark) if text)
+        told.append(f"failed: {what}")
+        told += [f"    | {line[:COLUMNS]}" for line in (details if number < DETAILED else ())]
+    return told
+
+
+def append(args, name, lines):
+    """To the file of that name beside the results."""
+    with open(os.path.join(os.path.dirname(args.results), name), "a", encoding="utf-8") as f:
+        f.writelines(line + "\n" for line in lines)
+
+
+def keep(args, results, lines, seconds, left):
+    """And tells it. Another test may end in the same moment."""
     with open(args.results, "a", encoding="utf-8") as f:
-        for status, name, _ in results.points:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        for status, name, *_ in results.points:
             f.write("\t".join((status, args.tier, args.file, name.replace("\t", " "))) + "\n")
+        f.flush()
+        append(args, "failures.txt", failures(args, results))
+        return report(args, results, lines, seconds, left)
+
+
+def report(args, results, lines, seconds, left):
     failed, skipped = results.count("failed"), results.count("skipped")
     text = f"{'FAIL' if failed else 'ok':4} {args.label or args.file}: {results.count('passed')} passed"
     text += f", {failed} FAILED" if failed else ""
     text += f", {skipped} skipped" if skipped else ""
-    print(text + (f", {seconds:.1f} s" if seconds is not None else ""))
+    if seconds is not None:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = used.ru_utime + used.ru_stime
+        append(args, "seconds.txt", ["\t".join((args.tier, args.file, f"{seconds:.1f}", f"{used:.1f}"))])
+        text += f", {seconds:.1f} s ({used:.1f} s of CPU)"
+    print(text)
     for command in left:
         print(f"     left running, ended now: {command[:150]}")
     if failed:
         print(f"     the end of its output ({args.log}):")
         for line in lines[-TAIL:]:
             print(f"     | {line}")
-        for status, name, remark in results.points:
-            if status == "failed":
-                print(f"     failed: {name}{': ' if remark else ''}{remark}")
+        for line in failures(args, results):
+            print(f"     {line}")
     sys.stdout.flush()
     return 1 if failed else 0
 
@@ -284,12 +334,12 @@ def test(args):
     deadline = args.deadline or deadline_of(args.source or args.file)
     status, left = run(args.command, args.log, deadline)
     results, lines = read_results(args, status)
-    return report(args, results, lines, time.monotonic() - started, left)
+    return keep(args, results, lines, time.monotonic() - started, left)
 
 
 def read(args):
     results, lines = read_results(args, args.status)
-    return report(args, results, lines, None, [])
+    return keep(args, results, lines, None, [])
 
 
 def command(args):

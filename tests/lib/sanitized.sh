@@ -20,9 +20,9 @@ unit_tests_on() { # DIR [FOLDER...]
     local folders=("${@/#/tests/unit/}")
     find "$dir/tests" -name '*.trs' -delete
     if [ $# -eq 0 ]; then
-        make -C "$dir" -k "-j$(nproc)" check >"$dir-check.log" 2>&1 || :
+        make -C "$dir" -k "-j$((2 * $(nproc)))" check >"$dir-check.log" 2>&1 || :
     else
-        make -C "$dir" -k "-j$(nproc)" check >"$dir-check.log" 2>&1 TESTS="$(cd "$dir" &&
+        make -C "$dir" -k "-j$((2 * $(nproc)))" check >"$dir-check.log" 2>&1 TESTS="$(cd "$dir" &&
             find "${folders[@]}" -type f -perm -u+x -name 'test_*' ! -name '*.*' | tr '\n' ' ')" || :
     fi
     while read -r program; do
@@ -32,8 +32,8 @@ unit_tests_on() { # DIR [FOLDER...]
         if grep -q '^:global-test-result: PASS' "$program.trs"; then
             tap_point 0 "unit $name"
         else
-            tail -n 40 "$program.log" | sed 's/^/# /'
             tap_point 1 "unit $name"
+            { grep -A 5 '^not ok' "$program.log" || tail -n 40 "$program.log"; } | sed 's/^/# /'
         fi
     done < <(find "$dir/tests/unit" "$dir/tests/fuzz" "$dir/tests/sim" -name '*.trs' | sort)
 }
@@ -47,13 +47,14 @@ script_on() { # DIR SCRIPT
     ASAN_OPTIONS="log_path=$reports/asan:${ASAN_OPTIONS:-}" UBSAN_OPTIONS="log_path=$reports/ubsan:print_stacktrace=1" \
         TSAN_OPTIONS="log_path=$reports/tsan:${TSAN_OPTIONS:-}" \
         OUTBOX_BUILD=$dir "$OUTBOX_SRC/$script" >"$reports.log" 2>&1 || status=$?
-    if grep -q '^not ok' "$reports.log" || [ "$status" -ne 0 ]; then
-        { grep -A 20 '^not ok' "$reports.log" || tail -n 40 "$reports.log"; } | sed 's/^/# /'
-        status=1
-    fi
-    if [ -n "$(ls -A "$reports")" ]; then
-        head -n 60 "$reports"/* | sed 's/^/# /'
+    if grep -q '^not ok' "$reports.log" || [ -n "$(ls -A "$reports")" ]; then
         status=1
     fi
     tap_point "$status" "$script"
+    if [ -n "$(ls -A "$reports")" ]; then
+        head -n 60 "$reports"/* | sed 's/^/# /'
+    fi
+    if [ "$status" -ne 0 ]; then
+        { grep -A 20 '^not ok' "$reports.log" || tail -n 40 "$reports.log"; } | sed 's/^/# /'
+    fi
 }

@@ -1,5 +1,6 @@
 """For the tests of secure connections: servers that are only reached by TLS, and programs
 that log in there with no more rights than docs/operations.md gives them."""
+import itertools
 import os
 import re
 import ssl
@@ -108,11 +109,10 @@ class Receiver(ledger.Receiver):
 class Programs:
     """outbox-relay with a configuration file of its own, as its manual has it."""
 
-    count = 0
+    numbers = itertools.count(1)
 
     def __init__(self, library=None, **options):
-        Programs.count += 1
-        self.path = f"{tap.TMP}/secure-{os.getpid()}-{Programs.count}.conf"
+        self.path = f"{tap.TMP}/secure-{os.getpid()}-{next(Programs.numbers)}.conf"
         with open(self.path, "w", encoding="utf-8") as f:
             os.chmod(self.path, 0o600)
             f.write("".join(f"{name} = {value}\n" for name, value in options.items() if value is not None))

@@ -13,12 +13,15 @@ Whatever spawn started is ended and what create_database made is dropped at the
 end; at_exit adds more of that kind.
 """
 import atexit
+import concurrent.futures
 import glob
+import itertools
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psycopg2
@@ -34,10 +37,13 @@ MIGRATIONS = sorted(glob.glob(SRC + "/sql/migrations/*.sql"))
 
 # A Java that starts while all else is at work needs its time, three of them more.
 KAFKA_START = int(os.environ.setdefault("OUTBOX_KAFKA_DEADLINE", "100")) + 20
+COMPLAINTS = 10
 
 _count = 0
 _failed = 0
-_names = 0
+_names = itertools.count(1)
+_telling = threading.Lock()
+_thread = threading.local()  # .told: what is said in it, until it ends
 
 # Called at the end, the last one first.
 at_exit = atexit.register
@@ -56,8 +62,12 @@ def done_testing():
 
 
 def diag(*texts):
+    told = getattr(_thread, "told", None)
     for line in " ".join(map(str, texts)).splitlines():
-        print("#", line, flush=True)
+        if told is None:
+            print("#", line, flush=True)
+        else:
+            told.append(line)
 
 
 def bail(text):
@@ -67,6 +77,10 @@ def bail(text):
 
 def ok(condition, name):
     global _count, _failed
+    told = getattr(_thread, "told", None)
+    if told is not None:
+        told.append((condition, name))
+        return bool(condition)
     _count += 1
     if not condition:
         _failed += 1
@@ -90,10 +104,44 @@ def like(got, regex, name):
     return True
 
 
+def no_complaints(complaints, name, *remarks):
+    """The complaints come first of what is said below, whatever is shown after them."""
+    if ok(not complaints, name):
+        return True
+    for complaint in complaints[:COMPLAINTS]:
+        diag("complaint:", complaint)
+    if len(complaints) > COMPLAINTS:
+        diag(f"and {len(complaints) - COMPLAINTS} more complaints")
+    diag(*remarks)
+    return False
+
+
 def skip(name, reason):
     global _count
     _count += 1
     print(f"ok {_count} - {name} # skip {reason}", flush=True)
+
+
+def side_by_side(functions, workers=2):
+    """Calls them in threads, so many at once: for tests that wait most of the time. What
+    one of them says is told when it ends, all together."""
+    def call(function):
+        _thread.told = told = []
+        try:
+            function()
+        finally:
+            _thread.told = None
+            with _telling:
+                for item in told:
+                    if isinstance(item, str):
+                        diag(item)
+                    else:
+                        ok(*item)
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        runs = [pool.submit(call, function) for function in functions]
+    for run in runs:
+        run.result()
 
 
 def wait_until(condition, deadline=30, interval=0.05):
@@ -156,9 +204,7 @@ def sql(dsn, statement, arguments=None):
 
 def unique(prefix):
     """A name that no other test uses, for a topic, a group, a role."""
-    global _names
-    _names += 1
-    return f"{prefix}_{os.getpid()}_{_names}"
+    return f"{prefix}_{os.getpid()}_{next(_names)}"
 
 
 def create_database(server=None, migrate=True):

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deadline: 600
+# deadline: 900
 # The tarball builds, tests itself, installs and uninstalls, out of its tree; and a
 # consumer builds against what was installed.
 set -eu -o pipefail
@@ -10,8 +10,8 @@ run() { # NAME COMMAND...
     local name=$1 status=0
     shift
     "$@" >"$OUTBOX_TEST_TMP/log" 2>&1 || status=$?
-    [ "$status" -eq 0 ] || tail -n 60 "$OUTBOX_TEST_TMP/log" | sed 's/^/# /'
     tap_point "$status" "$name"
+    [ "$status" -eq 0 ] || tail -n 60 "$OUTBOX_TEST_TMP/log" | sed 's/^/# /'
 }
 
 run "make distcheck" make -C "$OUTBOX_BUILD" "-j$(nproc)" distcheck

@@ -1,4 +1,4 @@
-/* To be preloaded: looking up slow.test takes six seconds, like a name server that does
+/* To be preloaded: looking up slow.test takes thirty seconds, like a name server that does
  * not answer.  tests/integration/webhook_dispatch compiles it. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,6 +13,6 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     if (!real)
         *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
     if (name && strcmp(name, "slow.test") == 0)
-        sleep(6);
+        sleep(30);
     return real(name, service, hints, ret);
 }
