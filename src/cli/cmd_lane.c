@@ -92,8 +92,8 @@ const struct command lane_list_command = {
     .operands = "",
     .summary = "Lists the lanes: owner, lease, position, lag",
     .help = "State: running (a relay holds its lease), halted (its relay stopped and says why),\n"
-            "paused (by an operator), unowned (no relay holds it). lease_left: seconds; negative, it ended so long ago.\n"
-            "Position: the ticks of the batch, and the number of the last event of it that is\n"
+            "paused (by an operator), unowned (no relay holds it). lease_left: seconds; negative, it\n"
+            "ended so long ago. Position: the ticks of the batch, and the number of the last event of it that is\n"
             "published; \"...\" if the batch has more. Lag as in outboxctl status.\n"
             "Publish: how it was published last, exactly_once or at_least_once.",
     .connects = true,

@@ -88,7 +88,7 @@ static int await_map(struct cli *cli, int64_t map, char *ret_missing, size_t roo
         if (*ret_done || !pending)
             return CLI_OK;
         if (pg_wait(cli->pg, -1, clock_now() + LOOK_AGAIN) == PG_WAIT_LOST)
-            return cli_fail(CLI_CONNECT, "the connection is lost; outboxctl lane list tells whether the map has changed");
+            return cli_fail(CLI_CONNECT, "the connection is lost; outboxctl lane list shows the map as it is");
     }
 }
 

@@ -35,8 +35,9 @@ static void divide(struct shares *shares, int lanes, int relays)
         if (!shares->counts[i])
             continue;
         for (size_t j = 0; j < picture->relay_count; j++) {
-            if (shares->counts[j] && (shares->held[j] > shares->held[i] || (shares->held[j] == shares->held[i] && j < i)))
-                before++;
+            int more = shares->held[j] - shares->held[i];
+
+            before += shares->counts[j] && (more > 0 || (more == 0 && j < i));
         }
         shares->room[i] = lanes / relays + (before < lanes % relays);
     }

@@ -87,7 +87,8 @@ static int ask(struct follower *follower, bool forced, outbox_error **reterr)
     int status;
 
     follower->news = false;
-    status = tick_newest(follower->pg, forced ? 0 : follower->last, statement_deadline(follower), &found, &tick, reterr);
+    status = tick_newest(follower->pg, forced ? 0 : follower->last, statement_deadline(follower), &found, &tick,
+                         reterr);
     if (status < 0 || !found)
         return status;
     id = tick.id;

@@ -62,7 +62,8 @@ static bool start_executors(struct lane_runner *runner)
 {
     struct mailbox *answers = runner->settings.answers;
     const struct executor_settings db = {
-        .name = "lane-db", .lane = runner->settings.lane, .run = lane_db_run, .end = lane_db_end, .context = runner->db_context};
+        .name = "lane-db", .lane = runner->settings.lane, .run = lane_db_run, .end = lane_db_end,
+        .context = runner->db_context};
     const struct executor_settings kafka = {.name = "lane-kafka", .lane = runner->settings.lane,
                                             .run = lane_kafka_run,
                                             .serve = lane_kafka_serve, .end = lane_kafka_end,

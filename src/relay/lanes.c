@@ -179,7 +179,8 @@ static void tell_renewed(struct lanes *lanes, int lane, const struct picture *pi
     struct owned *owned = &lanes->list[lane];
     struct relay_message message = {.kind = RELAY_LANE_EVENT, .lane = lane};
 
-    message.event = (struct lane_event){.kind = LANE_EVENT_RENEW_FAILED, .now = clock_now(), .epoch = owned->asked_epoch};
+    message.event = (struct lane_event){
+        .kind = LANE_EVENT_RENEW_FAILED, .now = clock_now(), .epoch = owned->asked_epoch};
     if (picture) {
         message.event.kind = LANE_EVENT_RENEWED;
         message.event.lease_until = picture->asked_at + lanes->config->lease;

@@ -1,6 +1,6 @@
 #include "core/share.h"
 
-#include <stdlib.h>
+#include <stdint.h>
 
 #include "../cmocka_all.h"
 
@@ -114,23 +114,30 @@ static void a_pinned_lane_goes_where_it_belongs(void **state)
     assert_owners("0000");
 }
 
+static uint32_t dice = 1;
+
+static int roll(int sides)
+{
+    dice = dice * 1664525 + 1013904223;
+    return (int)((dice >> 8) % (uint32_t)sides);
+}
+
 /* Whatever the picture: every open lane has an able owner, the parts differ by one at most,
  * and once everybody has what is its own nothing moves any more. */
 static void any_picture_comes_to_rest_evenly(void **state)
 {
     (void)state;
-    srand(1);
     for (int round = 0; round < 20000; round++) {
         int count[SHARE_RELAYS] = {0};
         int again[SHARE_LANES];
         int least = SHARE_LANES, most = 0;
 
-        picture = (struct share_picture){.relay_count = 1 + (size_t)rand() % 6, .lane_count = 1 + (size_t)rand() % 16};
+        picture = (struct share_picture){.relay_count = 1 + (size_t)roll(6), .lane_count = 1 + (size_t)roll(16)};
         for (size_t i = 0; i < picture.relay_count; i++)
-            picture.able[i] = i == 0 || rand() % 4 > 0;
+            picture.able[i] = i == 0 || roll(4) > 0;
         for (size_t i = 0; i < picture.lane_count; i++)
-            picture.lanes[i] = (struct share_lane){.holder = rand() % ((int)picture.relay_count + 1) - 1,
-                                                   .pinned = SHARE_NOBODY, .closed = rand() % 8 == 0};
+            picture.lanes[i] = (struct share_lane){.holder = roll((int)picture.relay_count + 1) - 1,
+                                                   .pinned = SHARE_NOBODY, .closed = roll(8) == 0};
         share_lanes(&picture, owner);
         for (size_t i = 0; i < picture.lane_count; i++) {
             assert_int_equal(owner[i] == SHARE_NOBODY, picture.lanes[i].closed);
