@@ -67,6 +67,27 @@ static void report(const struct follower *follower, const struct tick_id *tick)
     mailbox_put(follower->answers, &message->head);
 }
 
+/* As for the ticker: behind a pooler nothing would be heard. */
+static int prepare_to_listen(struct follower *follower, outbox_error **reterr)
+{
+    struct relay_message *message;
+    bool direct = false;
+    int status = bell_check_direct(follower->pg, statement_deadline(follower), &direct, reterr);
+
+    if (status < 0)
+        return status;
+    if (direct)
+        return tick_listen(follower->pg, statement_deadline(follower), reterr);
+    log_error("pooler_detected", LOG_TEXT("remedy", "LISTEN needs a direct connection: connect without the pooler, "
+                                                    "or set wake=poll"));
+    message = calloc(1, sizeof(*message));
+    if (!message)
+        runtime_die("out_of_memory", "follower");
+    message->kind = RELAY_FATAL;
+    mailbox_put(follower->answers, &message->head);
+    return outbox__fail(reterr, OUTBOX_ESTATE, NULL, "not a direct connection");
+}
+
 static int connect(struct follower *follower, outbox_error **reterr)
 {
     struct pg_conn_settings settings = {follower->config->dsn, "outbox-relay ticker",
@@ -76,7 +97,7 @@ static int connect(struct follower *follower, outbox_error **reterr)
     if (!follower->pg)
         return OUTBOX_ECONNECTION;
     metric_add(METRIC_DATABASE_CONNECTIONS + METRIC_PART_TICKER, 1);
-    return listens(follower) ? tick_listen(follower->pg, statement_deadline(follower), reterr) : OUTBOX_OK;
+    return listens(follower) ? prepare_to_listen(follower, reterr) : OUTBOX_OK;
 }
 
 static int ask(struct follower *follower, bool forced, outbox_error **reterr)
