@@ -70,25 +70,41 @@ CREATE TABLE outbox.lane_change (
     reason     text
 );
 
--- Events that cannot be published wait here, with their key behind them.
+-- Events that cannot be published wait here, and those of the same key behind them.  The
+-- lane passes over whatever has a row here, open or not: it is written before the marker
+-- moves beyond the event, and stays.
+--   parked     an operator decides          behind    waits for what comes before it
+--   retry      is to be tried again         released, discarded   the end
 CREATE TABLE outbox.parked_event (
     seq        bigint PRIMARY KEY,
     map        integer NOT NULL,
     lane       integer NOT NULL,
+    tick       bigint NOT NULL,    -- the from_tick of its batch as last read: (tick, seq) is the lane's order
     topic      text NOT NULL,
     key        text,
+    state      text NOT NULL DEFAULT 'parked'
+               CHECK (state IN ('parked', 'behind', 'retry', 'released', 'discarded')),
     reason     text NOT NULL,
     error      text,
+    reroute    text CHECK (reroute ~ '^[A-Za-z0-9._-]{1,249}$'),  -- released to this topic instead
     parked_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    release_id bigint,
-    released_at timestamptz
+    release_id bigint,             -- of the Kafka transaction that is to carry it
+    released_at timestamptz,       -- null: open
+    CHECK ((released_at IS NOT NULL) = (state IN ('released', 'discarded')))
 );
-CREATE INDEX parked_event_key_idx ON outbox.parked_event (topic, key) WHERE released_at IS NULL;
+CREATE INDEX parked_event_key_idx ON outbox.parked_event (topic, key, tick, seq) WHERE released_at IS NULL;
+CREATE INDEX parked_event_release_idx ON outbox.parked_event (release_id)
+    WHERE released_at IS NULL AND release_id IS NOT NULL;
+CREATE SEQUENCE outbox.release_seq;
 
+-- A topic none of whose events can be published.  One of them is tried now and then.
 CREATE TABLE outbox.parked_topic (
     topic     text PRIMARY KEY,
     reason    text NOT NULL,
-    parked_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    error     text,
+    parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    tries     integer NOT NULL DEFAULT 1,
+    next_at   timestamptz NOT NULL
 );
 
 -- Function:  outbox.lane_acquire(map, lane, holder, ttl, host)
@@ -204,6 +220,179 @@ BEGIN
     RETURN QUERY SELECT * FROM outbox.batch(new_from, new_to, 0, new_seq, low, high);
 END $$;
 
+-- Locks the lane for its owner's changes of what is parked; raises if it is another's by now.
+CREATE FUNCTION outbox.lane_own(p_map integer, p_lane integer, p_epoch bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM FROM outbox.lane n WHERE n.map = p_map AND n.lane = p_lane AND n.epoch = p_epoch FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'lane % of map %: another relay has taken it', p_lane, p_map USING ERRCODE = '55000';
+    END IF;
+END $$;
+
+-- Function:  outbox.lane_park(map, lane, epoch, tick, faults)
+-- Parks events that Kafka refuses, or whole topics, one row each.
+--   tick     the from_tick of their batch
+--   faults   [{"seq":, "topic":, "reason":, "error":, "whole": is it the topic's fault}, ...]
+-- The commit is synchronous: the batch is published without them next.
+CREATE FUNCTION outbox.lane_park(p_map integer, p_lane integer, p_epoch bigint, p_tick bigint, p_faults jsonb)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);
+    PERFORM outbox.lane_own(p_map, p_lane, p_epoch);
+    INSERT INTO outbox.parked_topic AS t (topic, reason, error, next_at)
+    SELECT DISTINCT ON (f.topic) f.topic, f.reason, f.error, clock_timestamp() + interval '2 s'
+      FROM jsonb_to_recordset(p_faults) AS f(topic text, reason text, error text, whole boolean)
+     WHERE f.whole
+    ON CONFLICT (topic) DO UPDATE
+       SET reason = excluded.reason, error = excluded.error, tries = t.tries + 1,
+           -- a look-up is cheap; to be denied costs a takeover
+           next_at = clock_timestamp() +
+                     interval '2 s' * CASE WHEN excluded.reason = 'topic_denied' THEN least(t.tries + 1, 10) ELSE 1 END;
+    INSERT INTO outbox.parked_event AS k (seq, map, lane, tick, topic, key, state, reason, error)
+    SELECT e.seq, p_map, p_lane, p_tick, f.topic, e.key, CASE WHEN f.whole THEN 'behind' ELSE 'parked' END,
+           f.reason, f.error
+      FROM jsonb_to_recordset(p_faults)
+           AS f(seq bigint, topic text, reason text, error text, whole boolean)
+      JOIN outbox.event e ON e.seq = f.seq
+    ON CONFLICT (seq) DO UPDATE
+       SET state = excluded.state, reason = excluded.reason, error = excluded.error, release_id = NULL
+     WHERE k.released_at IS NULL;
+END $$;
+
+-- Function:  outbox.lane_park_behind(map, lane, epoch, tick, page)
+-- Parks those of a page's events that may not overtake what is parked: an earlier one of the
+-- same topic and key, or the whole topic.
+--   tick     the from_tick of their batch
+--   page     {"again": [seq, ...], "behind": {"topic": [seq, ...], ...}}
+-- again: what is parked already.  A batch that is read again may have been cut elsewhere, and
+-- its events have one order among them, parked or not.
+-- Returns:   the seqs of those that are parked now
+CREATE FUNCTION outbox.lane_park_behind(
+    p_map integer, p_lane integer, p_epoch bigint, p_tick bigint, p_page jsonb) RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);
+    PERFORM outbox.lane_own(p_map, p_lane, p_epoch);
+    UPDATE outbox.parked_event k SET tick = p_tick
+      FROM jsonb_array_elements_text(p_page->'again') AS s(seq)
+     WHERE k.seq = s.seq::bigint AND k.released_at IS NULL;
+    RETURN QUERY
+    INSERT INTO outbox.parked_event (seq, map, lane, tick, topic, key, state, reason)
+    SELECT e.seq, p_map, p_lane, p_tick, t.topic, e.key, 'behind', 'behind'
+      FROM jsonb_each(p_page->'behind') AS t(topic, seqs)
+     CROSS JOIN LATERAL jsonb_array_elements_text(t.seqs) AS s(seq)
+     CROSS JOIN LATERAL (SELECT e.seq, e.key FROM outbox.event e WHERE e.seq = s.seq::bigint) AS e
+     WHERE EXISTS (SELECT FROM outbox.parked_topic x WHERE x.topic = t.topic)
+        OR EXISTS (SELECT FROM outbox.parked_event k
+                    WHERE k.topic = t.topic AND k.key = e.key AND k.released_at IS NULL
+                      AND (k.tick, k.seq) < (p_tick, e.seq))
+    ON CONFLICT (seq) DO NOTHING
+    RETURNING parked_event.seq;
+END $$;
+
+-- Function:  outbox.parked_topics()
+-- The topics of which anything is parked, found by steps through the index: there may be a
+-- million events behind one of them.
+CREATE FUNCTION outbox.parked_topics() RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH RECURSIVE step AS (
+        SELECT (SELECT min(k.topic) FROM outbox.parked_event k WHERE k.released_at IS NULL) AS topic
+        UNION ALL
+        SELECT (SELECT min(k.topic) FROM outbox.parked_event k WHERE k.released_at IS NULL AND k.topic > s.topic)
+          FROM step s WHERE s.topic IS NOT NULL)
+    SELECT s.topic FROM step s WHERE s.topic IS NOT NULL
+    UNION
+    SELECT t.topic FROM outbox.parked_topic t
+$$;
+
+-- Function:  outbox.parked_content(seqs)
+-- The events, wherever they are by now: what is parked outlives its partition as a copy.
+CREATE FUNCTION outbox.parked_content(p_seqs bigint[])
+RETURNS TABLE (seq bigint, id uuid, type text, key text, partition integer, tenant text, headers jsonb,
+               content_type text, payload bytea, traceparent text, tracestate text, occurred_at timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT e.seq, e.id, e.type, e.key, e.partition, e.tenant, e.headers, e.content_type, e.payload, e.traceparent,
+           e.tracestate, e.occurred_at
+      FROM outbox.event e WHERE e.seq = ANY (p_seqs)
+     UNION ALL
+    SELECT c.seq, c.id, c.type, c.key, c.partition, c.tenant, c.headers, c.content_type, c.payload, c.traceparent,
+           c.tracestate, c.occurred_at
+      FROM outbox.kept_event c
+     WHERE c.seq = ANY (p_seqs) AND NOT EXISTS (SELECT FROM outbox.event e WHERE e.seq = c.seq)
+$$;
+
+-- Function:  outbox.lane_take_release(map, lane, epoch, limit, bytes)
+-- Chooses what may be published now of what is parked, in the lane's order: what is to be
+-- tried again and what waits behind nothing any more; of a whole topic the first event, as
+-- a trial, when it is due.  Not what the lane has not come to yet, for what comes before it
+-- may still be published.  They get a release id; the marker of their Kafka transaction
+-- will have it, so that whoever finds it there knows that they are published.  The caller
+-- has acknowledged every release that a marker named.
+-- Returns:   the events, with the topics that they go to
+CREATE FUNCTION outbox.lane_take_release(
+    p_map integer, p_lane integer, p_epoch bigint, p_limit integer, p_bytes bigint)
+RETURNS TABLE (seq bigint, id uuid, type text, topic text, key text, partition integer, tenant text, headers jsonb,
+               content_type text, payload bytea, traceparent text, tracestate text, occurred_at timestamptz,
+               release_id bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    chosen bigint[];
+    number bigint;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);
+    PERFORM outbox.lane_own(p_map, p_lane, p_epoch);
+    UPDATE outbox.parked_event k SET release_id = NULL
+     WHERE k.release_id IS NOT NULL AND k.released_at IS NULL AND k.map = p_map AND k.lane = p_lane;
+    SELECT array_agg(c.seq ORDER BY c.tick, c.seq) INTO chosen FROM (
+        SELECT f.seq, f.tick
+          FROM (SELECT k.seq, k.tick, t.topic IS NULL AS free,
+                       row_number() OVER (PARTITION BY coalesce(k.reroute, k.topic) ORDER BY k.tick, k.seq) AS n
+                  FROM outbox.lane n
+                  JOIN outbox.parked_event k ON k.map = n.map AND k.lane = n.lane
+                  LEFT JOIN outbox.parked_topic t ON t.topic = coalesce(k.reroute, k.topic)
+                 WHERE k.map = p_map AND k.lane = p_lane AND k.released_at IS NULL
+                   AND k.state IN ('behind', 'retry')
+                   -- the batch from a tick to itself is the one before the first
+                   AND (k.tick < n.from_tick
+                        OR k.tick = n.from_tick AND n.to_tick > n.from_tick AND (n.done OR k.seq <= n.seq))
+                   AND (t.topic IS NULL OR t.next_at <= clock_timestamp())
+                   AND NOT EXISTS (
+                       SELECT FROM outbox.parked_event f
+                        WHERE f.topic = k.topic AND f.key = k.key AND f.released_at IS NULL
+                          AND (f.tick, f.seq) < (k.tick, k.seq)
+                          AND (f.state = 'parked' OR f.reroute IS DISTINCT FROM k.reroute))) AS f
+         WHERE f.free OR f.n = 1
+         ORDER BY f.tick, f.seq LIMIT p_limit) AS c;
+    SELECT array_agg(w.seq) INTO chosen FROM (
+        SELECT e.seq, sum(octet_length(e.payload))
+                          OVER (ORDER BY k.tick, k.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+          FROM outbox.parked_content(chosen) AS e JOIN outbox.parked_event k ON k.seq = e.seq) AS w
+     WHERE coalesce(w.before, 0) < p_bytes;
+    IF chosen IS NULL THEN
+        RETURN;
+    END IF;
+    number := nextval('outbox.release_seq');
+    RETURN QUERY
+    WITH taken AS (
+        UPDATE outbox.parked_event k SET release_id = number
+         WHERE k.seq = ANY (chosen) AND k.released_at IS NULL
+        RETURNING k.seq, k.tick, coalesce(k.reroute, k.topic) AS topic, k.reroute)
+    SELECT e.seq, e.id, e.type, t.topic, e.key, CASE WHEN t.reroute IS NULL THEN e.partition END, e.tenant, e.headers,
+           e.content_type, e.payload, e.traceparent, e.tracestate, e.occurred_at, number
+      FROM taken t JOIN outbox.parked_content(chosen) AS e ON e.seq = t.seq ORDER BY t.tick, t.seq;
+END $$;
+
+-- Is there a release of which only the lane's marker tells whether it is published?
+CREATE FUNCTION outbox.release_pending(p_map integer, p_lane integer) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM outbox.parked_event k
+                    WHERE k.map = p_map AND k.lane = p_lane AND k.release_id IS NOT NULL AND k.released_at IS NULL);
+END $$;
+
 -- Function:  outbox.lane_map_commit()
 -- Ends a change of the lane map, if all lanes have come to its tick and nobody has one any
 -- more: the next map begins there.  Whoever has the lanes of the next map makes their first
@@ -224,7 +413,8 @@ BEGIN
     IF EXISTS (SELECT FROM outbox.lane n JOIN outbox.lease l ON l.name = format('lane/%s/%s', n.map, n.lane)
                 WHERE n.map = change.map
                   AND (l.holder IS NOT NULL AND l.expires_at > clock_timestamp() OR n.halted IS NOT NULL OR NOT n.done
-                       OR n.to_tick <> change.stop_tick OR n.to_nonce <> change.stop_nonce)) THEN
+                       OR n.to_tick <> change.stop_tick OR n.to_nonce <> change.stop_nonce
+                       OR outbox.release_pending(n.map, n.lane))) THEN
         RETURN false;
     END IF;
     INSERT INTO outbox.lane (map, lane, bucket_low, bucket_high, from_tick, from_nonce, to_tick, to_nonce, published)
@@ -330,7 +520,8 @@ BEGIN
            CASE WHEN l.holder IS NOT NULL THEN extract(epoch FROM l.expires_at - clock_timestamp())::double precision END,
            coalesce(n.lane = ANY (renewed) AND p_map = present, false),
            n.paused OR coalesce(n.halted_at >= since, false)
-           OR coalesce(n.to_tick = c.stop_tick AND n.to_nonce = c.stop_nonce AND n.done, false),
+           OR coalesce(n.to_tick = c.stop_tick AND n.to_nonce = c.stop_nonce AND n.done, false)
+              AND NOT outbox.release_pending(n.map, n.lane),
            n.pinned_to, NULL::bigint, NULL::uuid
       FROM outbox.lane n JOIN outbox.lease l ON l.name = format('lane/%s/%s', n.map, n.lane)
       LEFT JOIN outbox.lane_change c ON true

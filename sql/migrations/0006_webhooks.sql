@@ -102,7 +102,9 @@ CREATE TABLE outbox.replay (
 
 -- Function:  outbox.lane_acknowledge(...)
 -- Moves a lane from its old position to the marker's and inserts the deliveries of
--- exactly the events between, with the endpoints as of this transaction.  Nothing
+-- exactly the events between, with the endpoints as of this transaction; those that are
+-- parked get theirs when they are released.  p_release: the marker's release, 0 for none;
+-- its events are published too.  Nothing
 -- happens unless the caller's epoch is the lane's and its old position still holds.
 -- Returns:   accepted; deliveries inserted; endpoints enabled now
 -- Raises when the new position cannot follow the old one, or names a tick that this
@@ -111,14 +113,18 @@ CREATE FUNCTION outbox.lane_acknowledge(
     p_map integer, p_lane integer, p_epoch bigint,
     p_old_from bigint, p_old_to bigint, p_old_seq bigint,
     p_from bigint, p_from_nonce uuid, p_to bigint, p_to_nonce uuid, p_seq bigint, p_done boolean,
-    p_published bigint,
+    p_published bigint, p_release bigint DEFAULT 0,
     OUT accepted boolean, OUT deliveries bigint, OUT endpoints integer)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    n outbox.lane;
+    n        outbox.lane;
+    released bigint[];
 BEGIN
     lane_acknowledge.deliveries := 0;
+    IF p_release <> 0 THEN
+        PERFORM set_config('synchronous_commit', 'on', true);  -- the next marker does not name it any more
+    END IF;
     IF p_to < p_from OR (p_from, p_to) = (p_old_from, p_old_to) AND p_seq < p_old_seq
        OR (p_from, p_to) <> (p_old_from, p_old_to) AND p_from < p_old_to THEN
         RAISE EXCEPTION 'lane % of map %: the position (%, %, %) cannot follow (%, %, %)', p_lane, p_map,
@@ -139,18 +145,33 @@ BEGIN
        AND l.from_tick = p_old_from AND l.to_tick = p_old_to AND l.seq = p_old_seq
     RETURNING l.* INTO n;
     lane_acknowledge.accepted := FOUND;
-    IF NOT lane_acknowledge.accepted OR lane_acknowledge.endpoints = 0 THEN
+    IF NOT lane_acknowledge.accepted THEN
+        RETURN;
+    END IF;
+    IF p_release <> 0 THEN
+        WITH done AS (
+            UPDATE outbox.parked_event k SET state = 'released', released_at = clock_timestamp()
+             WHERE k.release_id = p_release AND k.released_at IS NULL AND k.map = p_map AND k.lane = p_lane
+            RETURNING k.seq, coalesce(k.reroute, k.topic) AS topic
+        ), freed AS (
+            DELETE FROM outbox.parked_topic t USING done d WHERE t.topic = d.topic
+        )
+        SELECT array_agg(d.seq) INTO released FROM done d;
+    END IF;
+    IF lane_acknowledge.endpoints = 0 THEN
         RETURN;
     END IF;
     INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, tenant, key, next_at)
     SELECT e.seq, e.id, e.type, p.id, e.tenant, e.key, clock_timestamp() + coalesce(p.schedule[1], '0')
-      FROM outbox.lane_interval(p_old_from, p_old_to, p_old_seq, p_from, p_to, p_seq,
-                                n.bucket_low, n.bucket_high) AS e
+      FROM (SELECT i.seq, i.id, i.type, i.tenant, i.key FROM outbox.lane_interval(p_old_from, p_old_to, p_old_seq, p_from, p_to, p_seq,
+                                                 n.bucket_low, n.bucket_high) AS i
+             WHERE NOT EXISTS (SELECT FROM outbox.parked_event k WHERE k.seq = i.seq)
+             UNION ALL
+            SELECT r.seq, r.id, r.type, r.tenant, r.key FROM outbox.parked_content(released) AS r) AS e
       JOIN outbox.endpoint AS p
         ON p.enabled AND p.removed_at IS NULL
        AND e.type LIKE ANY (p.types_like)
        AND (p.tenant IS NULL OR p.tenant = e.tenant)
-     WHERE NOT EXISTS (SELECT FROM outbox.parked_event k WHERE k.seq = e.seq)
      ORDER BY e.seq;
     GET DIAGNOSTICS deliveries = ROW_COUNT;
 END $$;

@@ -564,6 +564,107 @@ BEGIN
                                'was', to_jsonb(former)));
 END $$;
 
+-- Locks parked events for an operator's decision.  Raises, naming the first that cannot be
+-- decided about: all of them or none.
+-- Returns:   their seqs, each once
+CREATE FUNCTION outbox.parked_lock(p_seqs bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wanted bigint[] := ARRAY(SELECT DISTINCT u.seq FROM unnest(p_seqs) AS u(seq) ORDER BY u.seq);
+    found  bigint[] := '{}';
+    k      record;
+BEGIN
+    FOR k IN SELECT x.seq, x.state, x.release_id FROM outbox.parked_event x
+              WHERE x.seq = ANY (wanted) ORDER BY x.seq FOR UPDATE LOOP
+        IF k.state IN ('released', 'discarded') THEN
+            RAISE EXCEPTION 'event % is not parked any more: it was %', k.seq, k.state USING ERRCODE = '55000';
+        ELSIF k.release_id IS NOT NULL THEN
+            RAISE EXCEPTION 'event % is being released: look again in a moment', k.seq USING ERRCODE = '55000';
+        END IF;
+        found := found || k.seq;
+    END LOOP;
+    FOR k IN SELECT u.seq FROM unnest(wanted) AS u(seq) WHERE NOT u.seq = ANY (found) LOOP
+        RAISE EXCEPTION 'event % is not parked', k.seq USING ERRCODE = 'P0002';
+    END LOOP;
+    RETURN wanted;
+END $$;
+
+-- Function:  outbox.parked_retry(seqs, reason)
+-- Has parked events published now, and what waits behind them after them.  What is at
+-- fault still is parked again.
+-- Returns:   how many
+CREATE FUNCTION outbox.parked_retry(p_seqs bigint[], p_reason text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wanted bigint[] := outbox.parked_lock(p_seqs);
+BEGIN
+    UPDATE outbox.parked_event k SET state = 'retry' WHERE k.seq = ANY (wanted) AND k.state = 'parked';
+    UPDATE outbox.parked_topic t SET next_at = clock_timestamp()
+     WHERE t.topic IN (SELECT coalesce(k.reroute, k.topic) FROM outbox.parked_event k WHERE k.seq = ANY (wanted));
+    INSERT INTO outbox.audit (action, subject, reason) SELECT 'parked retry', u.seq::text, p_reason
+      FROM unnest(wanted) AS u(seq);
+    RETURN cardinality(wanted);
+END $$;
+
+-- Function:  outbox.parked_retry_topic(topic, reason)
+-- The same with everything that is parked of a topic.
+CREATE FUNCTION outbox.parked_retry_topic(p_topic text, p_reason text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    number bigint;
+BEGIN
+    UPDATE outbox.parked_topic t SET next_at = clock_timestamp() WHERE t.topic = p_topic;
+    UPDATE outbox.parked_event k SET state = 'retry'
+     WHERE coalesce(k.reroute, k.topic) = p_topic AND k.state = 'parked' AND k.released_at IS NULL;
+    SELECT count(*) INTO number FROM outbox.parked_event k
+     WHERE coalesce(k.reroute, k.topic) = p_topic AND k.released_at IS NULL;
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    VALUES ('parked retry', 'topic ' || p_topic, p_reason, jsonb_build_object('count', number));
+    RETURN number;
+END $$;
+
+-- Function:  outbox.parked_reroute(seqs, topic, reason)
+-- Has parked events published to another topic, in place of their own.
+-- Returns:   how many
+CREATE FUNCTION outbox.parked_reroute(p_seqs bigint[], p_topic text, p_reason text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wanted bigint[] := outbox.parked_lock(p_seqs);
+BEGIN
+    UPDATE outbox.parked_event k SET state = 'retry', reroute = p_topic WHERE k.seq = ANY (wanted);
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    SELECT 'parked reroute', u.seq::text, p_reason, jsonb_build_object('topic', p_topic)
+      FROM unnest(wanted) AS u(seq);
+    RETURN cardinality(wanted);
+END $$;
+
+-- Function:  outbox.parked_discard(seqs, deliver, reason)
+-- Gives parked events up: they are never published.  What waits behind them goes on.
+--   deliver   their webhooks are sent all the same
+-- Returns:   how many
+CREATE FUNCTION outbox.parked_discard(p_seqs bigint[], p_deliver boolean, p_reason text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wanted bigint[] := outbox.parked_lock(p_seqs);
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(outbox.lock_class(), 5);
+    UPDATE outbox.parked_event k SET state = 'discarded', released_at = clock_timestamp()
+     WHERE k.seq = ANY (wanted);
+    IF p_deliver THEN
+        INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, tenant, key, next_at)
+        SELECT e.seq, e.id, e.type, p.id, e.tenant, e.key, clock_timestamp() + coalesce(p.schedule[1], '0')
+          FROM outbox.parked_content(wanted) AS e
+          JOIN outbox.endpoint p ON p.enabled AND p.removed_at IS NULL AND e.type LIKE ANY (p.types_like)
+           AND (p.tenant IS NULL OR p.tenant = e.tenant)
+         ORDER BY e.seq;
+    END IF;
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    SELECT 'parked discard', u.seq::text, p_reason, jsonb_build_object('deliver', p_deliver)
+      FROM unnest(wanted) AS u(seq);
+    RETURN cardinality(wanted);
+END $$;
+
 -- Whoever operates sees the lag, as a reader does: outboxctl status and lane list.
 GRANT EXECUTE ON FUNCTION outbox.batch(bigint, bigint, bigint, bigint, integer, integer, integer),
                           outbox.batch_rows(xid8[], xid8, xid8, bigint, pg_snapshot, bigint, bigint, bigint, integer, integer, integer),
@@ -583,14 +684,15 @@ BEGIN
            AND p.proname IN ('audit_migration', 'endpoint_disable', 'endpoint_enable', 'endpoint_test', 'hmac_sha256',
                              'event_present', 'delivery_revive', 'delivery_retry', 'delivery_retry_of', 'delivery_resolve',
                              'route_add', 'route_remove', 'place', 'xids_ahead', 'standing', 'same_files',
-                             'settle_here', 'enable', 'adopt', 'beyond_positions', 'rebase')
+                             'settle_here', 'enable', 'adopt', 'beyond_positions', 'rebase', 'parked_lock',
+                             'parked_retry', 'parked_retry_topic', 'parked_reroute', 'parked_discard')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f.signature);
         IF f.name = 'standing' THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_relay, outbox_reader', f.signature);
         END IF;
         IF f.name NOT IN ('audit_migration', 'hmac_sha256', 'event_present', 'delivery_revive', 'settle_here', 'place',
-                          'xids_ahead', 'same_files') THEN
+                          'xids_ahead', 'same_files', 'parked_lock') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_admin', f.signature);
         END IF;
     END LOOP;

@@ -59,7 +59,7 @@ const struct finding_kind finding_kinds[FINDINGS] = {
                                 "run SELECT outbox.partition_add() as outbox_maintenance"},
     [FINDING_EVENTS_PARKED] = {"events_parked", false,
                                "events that could not be published wait, and later ones of their keys behind them",
-                               "see outbox.parked_event and outbox.parked_topic for the reason"},
+                               "see outboxctl parked list, then retry, reroute or discard them"},
     [FINDING_TRANSACTION_LONG] = {"transaction_long", false,
                                   "a transaction has been open for long: what it emitted is not published before"
                                   " it ends, and VACUUM cannot clean up behind it",

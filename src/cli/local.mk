@@ -20,6 +20,7 @@ outboxctl_SOURCES = \
     %D%/cmd_lane.c \
     %D%/cmd_lane_change.c \
     %D%/cmd_migrate.c \
+    %D%/cmd_parked.c \
     %D%/cmd_place.c \
     %D%/cmd_rebase.c \
     %D%/cmd_route.c \

@@ -19,7 +19,9 @@ static const struct command *const commands[] = {
     &endpoint_add_command,     &endpoint_list_command,    &endpoint_show_command,
     &endpoint_test_command,    &endpoint_disable_command, &endpoint_enable_command,
     &endpoint_remove_command,  &delivery_list_command,    &delivery_show_command,
-    &delivery_retry_command,   &delivery_resolve_command, &route_list_command,
+    &delivery_retry_command,   &delivery_resolve_command, &parked_list_command,
+    &parked_show_command,      &parked_retry_command,     &parked_reroute_command,
+    &parked_discard_command,   &route_list_command,
     &route_add_command,        &route_remove_command,
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -34,6 +34,22 @@ struct lane_page flight_pop(struct flight *flight)
     return page;
 }
 
+const struct lane_page *flight_youngest(const struct flight *flight)
+{
+    return flight->count > 0 ? &flight->pages[(flight->first + flight->count - 1) % FLIGHT_PAGES] : NULL;
+}
+
+struct lane_page flight_take_back(struct flight *flight)
+{
+    struct lane_page page;
+
+    assert(flight->count > 0);
+    page = *flight_youngest(flight);
+    flight->count--;
+    flight->bytes -= page.bytes;
+    return page;
+}
+
 bool flight_holds(const struct flight *flight, uint64_t id)
 {
     for (int i = 0; id != 0 && i < flight->count; i++) {

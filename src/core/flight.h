@@ -18,6 +18,7 @@ struct lane_page {
     int64_t bytes;
     struct position position; /* after it */
     int64_t begun_at;
+    int64_t release; /* not 0: no page of a batch, but events that were parked */
 };
 
 struct flight {
@@ -36,6 +37,10 @@ void flight_push(struct flight *flight, const struct lane_page *page);
 const struct lane_page *flight_oldest(const struct flight *flight);
 /* There must be one. */
 struct lane_page flight_pop(struct flight *flight);
+/* The last one pushed; NULL: none. */
+const struct lane_page *flight_youngest(const struct flight *flight);
+/* There must be one. */
+struct lane_page flight_take_back(struct flight *flight);
 /* False for 0. */
 bool flight_holds(const struct flight *flight, uint64_t id);
 

@@ -13,6 +13,7 @@ struct lane *lane_new(const struct lane_settings *settings)
     lane->state = LANE_WAITING;
     lane->wake_at = INT64_MAX;
     lane->limit = settings->batch_events;
+    lane->release_limit = settings->batch_events;
     lane->random = settings->seed | 1;
     return lane;
 }
@@ -55,7 +56,7 @@ struct lane_action *lane_act(struct lane *lane, struct lane_actions *actions, en
     return action;
 }
 
-static void free_page(struct lane *lane, struct lane_actions *actions, struct lane_page *page)
+void lane_free_page(struct lane *lane, struct lane_actions *actions, struct lane_page *page)
 {
     if (page->id != 0)
         lane_act(lane, actions, LANE_DO_FREE_PAGE)->page = page->id;
@@ -127,6 +128,10 @@ void lane_begin_running(struct lane *lane)
     lane->wanted_tick = false;
     lane->missed_tick = false;
     lane->committing = false;
+    lane->reading = false;
+    lane->stale = false;
+    lane->release_at = lane->now;
+    lane->release_taken = false;
     lane->marked_at = lane->now;
     lane->acknowledge_at = lane->now + lane->settings.acknowledge_interval;
 }
@@ -135,7 +140,7 @@ void lane_begin_running(struct lane *lane)
 
 bool lane_unacknowledged(const struct lane *lane)
 {
-    return position_compare(&lane->acked, &lane->confirmed) != POSITION_SAME;
+    return lane->unacknowledged_release != 0 || position_compare(&lane->acked, &lane->confirmed) != POSITION_SAME;
 }
 
 /* May one more page be begun before those in flight are confirmed? */
@@ -159,11 +164,22 @@ static void on_tick(struct lane *lane, const struct lane_event *event)
 static void on_page(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
 {
     struct lane_page page = {.id = event->page, .count = event->count, .bytes = event->bytes};
+    bool stale = lane->stale;
 
-    if (lane->state != LANE_RUNNING || event->count == 0) {
-        free_page(lane, actions, &page);
-    } else {
+    lane->reading = false;
+    lane->stale = false;
+    lane->parked = lane->parked || event->parked;
+    if (lane->state != LANE_RUNNING || stale) {
+        lane_free_page(lane, actions, &page);
+        return;
+    }
+    if (event->position.seq > lane->cursor.seq)
         lane->cursor.seq = event->position.seq;
+    if (event->count == 0) {
+        lane_free_page(lane, actions, &page);
+        if (event->position.seq != 0) /* all of it is parked: the marker need not wait to pass it over */
+            lane->marked_at = lane->now - lane->settings.marker_interval;
+    } else {
         page.position = lane->cursor;
         page.position.done = event->found;
         lane->ready = page;
@@ -188,12 +204,15 @@ static void confirm_oldest(struct lane *lane, struct lane_actions *actions)
 
     lane->failures = 0;
     move_confirmed(lane, &page.position, page.count);
-    free_page(lane, actions, &page);
+    if (page.release != 0)
+        lane->unacknowledged_release = page.release;
+    lane_free_page(lane, actions, &page);
 }
 
 static void on_committed(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
 {
     lane->committing = false;
+    lane_grow(lane, flight_oldest(&lane->flight));
     confirm_oldest(lane, actions);
     lane->marked = true;
     if (lane->state == LANE_MARKING_START)
@@ -222,20 +241,21 @@ static void on_confirmed(struct lane *lane, const struct lane_event *event, stru
 
     if (!flight_holds(&lane->flight, event->page))
         return;
+    lane_grow(lane, flight_oldest(&lane->flight));
     while (!last) {
         last = flight_oldest(&lane->flight)->id == event->page;
         confirm_oldest(lane, actions);
     }
-    lane->limit = lane->limit * 2 < lane->settings.batch_events ? lane->limit * 2 : lane->settings.batch_events;
     remember_confirmed(lane);
 }
 
 /* Records failed, or could not be handed over, and none after them went out. */
-static void fail_delivery(struct lane *lane, bool refused)
+static void fail_in_kafka(struct lane *lane, const struct lane_event *event)
 {
-    if (refused)
-        lane->limit = 1;
-    fail(lane, refused);
+    bool soon;
+
+    lane_judge_failure(lane, event, &soon);
+    fail(lane, event->refused && !soon);
 }
 
 static void on_acknowledged(struct lane *lane, const struct lane_event *event)
@@ -245,6 +265,10 @@ static void on_acknowledged(struct lane *lane, const struct lane_event *event)
         return;
     }
     lane->acked = lane->acknowledging;
+    if (lane->acknowledging_release != 0) {
+        lane->unacknowledged_release = 0;
+        lane->release_at = lane->now; /* there may be more */
+    }
     lane->acked_published = lane->acknowledging_published;
     lane->started = true;
     lane->endpoints = event->endpoints;
@@ -309,6 +333,12 @@ static void on_db_event(struct lane *lane, const struct lane_event *event, struc
         if (lane->state == LANE_RECORDING)
             lane_on_recorded(lane, event);
         return;
+    case LANE_EVENT_PARKED:
+        lane_on_parked(lane);
+        return;
+    case LANE_EVENT_RELEASE:
+        lane_on_release(lane, event, actions);
+        return;
     default:
         if (lane->state == LANE_CHECKING_LEASE)
             lane_on_lease_checked(lane, event);
@@ -326,9 +356,10 @@ static void on_producer_closed(struct lane *lane, const struct lane_event *event
     while (lane->flight.count > 0) {
         struct lane_page page = flight_pop(&lane->flight);
 
-        free_page(lane, actions, &page);
+        lane_free_page(lane, actions, &page);
     }
-    free_page(lane, actions, &lane->ready);
+    lane_free_page(lane, actions, &lane->ready);
+    lane_free_page(lane, actions, &lane->release);
 }
 
 static void on_kafka_event(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
@@ -345,6 +376,9 @@ static void on_kafka_event(struct lane *lane, const struct lane_event *event, st
     case LANE_EVENT_PUBLISHED:
         lane->committing = !lane->piping;
         return;
+    case LANE_EVENT_REFUSED:
+        lane_on_refused(lane, actions);
+        return;
     case LANE_EVENT_COMMITTED:
         on_committed(lane, event, actions);
         return;
@@ -353,10 +387,7 @@ static void on_kafka_event(struct lane *lane, const struct lane_event *event, st
         return;
     case LANE_EVENT_KAFKA_FAILED:
         lane->producer_open = true; /* whatever there is of a producer must be closed */
-        if (lane->piping)
-            fail_delivery(lane, event->refused);
-        else
-            fail(lane, event->refused);
+        fail_in_kafka(lane, event);
         return;
     default: /* LANE_EVENT_COMMIT_AGAIN: drive() asks again, but not for ever */
         if (lane->now >= flight_oldest(&lane->flight)->begun_at + lane->settings.commit_timeout)
@@ -373,7 +404,7 @@ static void on_delivery_event(struct lane *lane, const struct lane_event *event,
     if (event->kind == LANE_EVENT_CONFIRMED)
         on_confirmed(lane, event, actions);
     else if (lane->state == LANE_RUNNING)
-        fail_delivery(lane, event->refused);
+        fail_in_kafka(lane, event);
 }
 
 static void on_keeper_event(struct lane *lane, const struct lane_event *event)
@@ -392,6 +423,7 @@ static void start_over(struct lane *lane)
                           .state = LANE_WAITING,
                           .now = lane->now,
                           .limit = lane->settings.batch_events,
+                          .release_limit = lane->settings.batch_events,
                           .random = lane->random,
                           .keeper_busy = lane->keeper_busy,
                           .leases_lost = lane->leases_lost};
@@ -420,6 +452,8 @@ static void on_event(struct lane *lane, const struct lane_event *event, struct l
     case LANE_EVENT_PAGE:
     case LANE_EVENT_ACKNOWLEDGED:
     case LANE_EVENT_RECORDED:
+    case LANE_EVENT_PARKED:
+    case LANE_EVENT_RELEASE:
     case LANE_EVENT_RELEASED:
     case LANE_EVENT_DB_FAILED:
         on_db_event(lane, event, actions);
@@ -455,6 +489,7 @@ void lane_publish(struct lane *lane, struct lane_actions *actions, const struct 
     action->page = page->id;
     action->position = page->position;
     action->published = lane->published + page->count;
+    action->release = page->release;
 }
 
 void lane_acknowledge(struct lane *lane, struct lane_actions *actions)
@@ -463,6 +498,8 @@ void lane_acknowledge(struct lane *lane, struct lane_actions *actions)
 
     lane->acknowledging = lane->confirmed;
     lane->acknowledging_published = lane->published;
+    lane->acknowledging_release = lane->unacknowledged_release;
+    action->release = lane->unacknowledged_release;
     action->old = lane->acked;
     action->position = lane->confirmed;
     action->published = lane->published - lane->acked_published;
@@ -471,6 +508,13 @@ void lane_acknowledge(struct lane *lane, struct lane_actions *actions)
 static bool lease_allows(const struct lane *lane)
 {
     return lane->holding && lane->now < lane->lease_until - lane->settings.lease_margin;
+}
+
+/* Is all read, and beyond what is confirmed there is nothing to be published? */
+static bool passed_over(const struct lane *lane)
+{
+    return !lane->batch_open && lane->flight.count == 0 &&
+           (lane->cursor.to.id > lane->confirmed.to.id || lane->cursor.seq > lane->confirmed.seq);
 }
 
 /* The tick at which the lane ends has been read. */
@@ -483,8 +527,9 @@ static bool drained(const struct lane *lane)
  * because retention waits for the marker; and at the end. */
 static bool marker_is_stale(const struct lane *lane)
 {
-    return !lane->batch_open && lane->cursor.to.id > lane->confirmed.to.id &&
-           (drained(lane) || lane->now >= lane->marked_at + lane->settings.marker_interval);
+    if (drained(lane))
+        return lane->flight.count == 0 && (lane->cursor.to.id > lane->confirmed.to.id || !lane->confirmed.done);
+    return passed_over(lane) && lane->now >= lane->marked_at + lane->settings.marker_interval;
 }
 
 /* Nothing of what has been read is left to be published. */
@@ -495,10 +540,27 @@ static void pass_empty_batches(struct lane *lane, struct lane_actions *actions)
     nothing.position.done = true;
     if (!lane->piping) {
         lane_publish(lane, actions, &nothing);
-    } else if (lane->flight.count == 0) {
+    } else {
         move_confirmed(lane, &nothing.position, 0);
         remember_confirmed(lane);
     }
+}
+
+static void publish_release(struct lane *lane, struct lane_actions *actions)
+{
+    struct lane_page page = lane->release;
+
+    if (lane->flight.count > 0)
+        return;
+    page.position = lane->confirmed;
+    lane->release = (struct lane_page){0};
+    lane_publish(lane, actions, &page);
+}
+
+/* A marker that names a release stays the last one until the database knows of it. */
+static bool may_begin(const struct lane *lane)
+{
+    return !lane->kafka_busy && !lane->stopping && lease_allows(lane) && lane->unacknowledged_release == 0;
 }
 
 static void drive_kafka(struct lane *lane, struct lane_actions *actions)
@@ -507,8 +569,10 @@ static void drive_kafka(struct lane *lane, struct lane_actions *actions)
         return;
     if (lane->committing) {
         lane_act(lane, actions, LANE_DO_COMMIT);
-    } else if (lane->stopping || !lease_allows(lane)) {
+    } else if (!may_begin(lane)) {
         return;
+    } else if (lane->release.id != 0) {
+        publish_release(lane, actions);
     } else if (lane->ready.id != 0) {
         struct lane_page page = lane->ready;
 
@@ -528,10 +592,13 @@ static void drive_db(struct lane *lane, struct lane_actions *actions)
     if (lane->db_busy)
         return;
     if (lane_unacknowledged(lane) &&
-        (lane->endpoints > 0 || lane->stopping || drained(lane) || lane->now >= lane->acknowledge_at)) {
+        (lane->endpoints > 0 || lane->stopping || drained(lane) || lane->now >= lane->acknowledge_at ||
+         lane->unacknowledged_release != 0)) {
         lane_acknowledge(lane, actions);
         return;
     }
+    if (lane_drive_parking(lane, actions))
+        return;
     if (lane->stopping || lane->ready.id != 0)
         return;
     /* A backlog is read ahead; else what comes meanwhile is taken all at once afterwards. */
@@ -545,6 +612,7 @@ static void drive_db(struct lane *lane, struct lane_actions *actions)
         action = lane_act(lane, actions, LANE_DO_READ);
         action->position = lane->cursor;
         action->limit = lane->limit;
+        lane->reading = true;
     } else if (!lane->wanted_tick) {
         lane->wanted_tick = true;
         /* At first any tick will do: the newest may be from before our time. */
@@ -562,15 +630,23 @@ static int64_t delivery_deadline(const struct lane *lane)
     return lane->piping && oldest ? oldest->begun_at + lane->settings.delivery_timeout : INT64_MAX;
 }
 
+/* What is parked goes along to the next map, but no release that may be published already:
+ * the first that is taken after the takeover settles those of former owners. */
+static bool nothing_is_open(const struct lane *lane)
+{
+    return lane->ready.id == 0 && lane->flight.count == 0 && lane->release.id == 0 && !lane->parking &&
+           lane->unacknowledged_release == 0 && (!lane->parked || (lane->release_taken && !lane->db_busy));
+}
+
 static void drive_running(struct lane *lane, struct lane_actions *actions)
 {
     if (lane->now >= delivery_deadline(lane)) {
-        fail_delivery(lane, false);
+        fail(lane, false);
         return;
     }
     drive_kafka(lane, actions);
     drive_db(lane, actions);
-    if (drained(lane) && lane->confirmed.to.id == lane->drain.id && lane->confirmed.done && lane->ready.id == 0)
+    if (drained(lane) && lane->confirmed.to.id == lane->drain.id && lane->confirmed.done && nothing_is_open(lane))
         lane->stopping = true; /* once it is acknowledged */
     if (lane->stopping && !lane->kafka_busy && !lane->db_busy && lane->flight.count == 0 &&
         !lane_unacknowledged(lane))
@@ -586,8 +662,9 @@ static void drive_closing(struct lane *lane, struct lane_actions *actions)
         lane_act(lane, actions, LANE_DO_CLOSE_PRODUCER)->drain = lane->piping && lease_allows(lane);
         return;
     }
-    free_page(lane, actions, &lane->ready);
-    if (lane->db_busy)
+    lane_free_page(lane, actions, &lane->ready);
+    lane_free_page(lane, actions, &lane->release);
+    if (lane->db_busy || lane_park_last(lane, actions))
         return;
     if (lane->halt != LANE_HALT_NONE) {
         lane->state = LANE_RELEASING;
@@ -674,10 +751,11 @@ int64_t lane_next_timer(const struct lane *lane)
     if (lane->state == LANE_RUNNING) {
         if (lane_unacknowledged(lane) && !lane->db_busy)
             earlier(&timer, lane->acknowledge_at);
-        if (!lane->kafka_busy && !lane->stopping && lease_allows(lane) && !lane->batch_open &&
-            lane->flight.count == 0 && lane->cursor.to.id > lane->confirmed.to.id)
+        if (may_begin(lane) && passed_over(lane))
             earlier(&timer, lane->marked_at + lane->settings.marker_interval);
         earlier(&timer, delivery_deadline(lane));
+        if (lane_may_take_release(lane) && !lane->db_busy)
+            earlier(&timer, lane->release_at);
     }
     return timer;
 }

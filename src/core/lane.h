@@ -19,7 +19,13 @@
  * same until the lease is checked; then the way of publishing is recorded in the database
  * and the idempotent producer takes the transactional one's place.  What the database has
  * recorded tells the next owner whether anybody may have to be fenced, and whether the
- * marker must have kept up. */
+ * marker must have kept up.
+ *
+ * What Kafka refuses is parked (core/lane_parking.c): it is committed in the database
+ * before the batch is read again without it.  A page that is refused without a word on
+ * which event is at fault convicts none: pages begin with one event then.  Parked events
+ * are released by a page of their own, whose marker names it; it is acknowledged before
+ * anything else is begun. */
 #ifndef CORE_LANE_H
 #define CORE_LANE_H
 
@@ -44,6 +50,7 @@ struct lane_settings {
     int64_t flight_bytes;     /* no page is begun while there are as many */
     int64_t backoff_min;
     int64_t backoff_max;
+    int64_t release_interval; /* while events are parked: between two looks for what may go on */
     int batch_events;         /* events of one Kafka transaction */
     uint64_t seed;            /* of the jitter */
 };
@@ -111,15 +118,18 @@ enum lane_action_kind {
     LANE_DO_VERIFY,       /* do the ticks of `position` exist with these nonces? */
     LANE_DO_CHECK_LEASE,  /* renew it by a synchronous commit */
     LANE_DO_READ,         /* read the page after `position` (seq), at most `limit` events */
-    LANE_DO_ACKNOWLEDGE,  /* move the database from `old` to `position`, count `published` */
+    LANE_DO_ACKNOWLEDGE,  /* move the database from `old` to `position`, count `published`; what has
+                           * `release` is published too */
     LANE_DO_RECORD,       /* note `at_least_once` by a synchronous commit */
+    LANE_DO_PARK,         /* park what the last refusal named; it was in the batch of `position` */
+    LANE_DO_TAKE_RELEASE, /* choose at most `limit` parked events to be published now */
     LANE_DO_RELEASE,      /* give the lease back */
     LANE_DO_NOTE_HALT,    /* record `halt` and give the lease back */
     /* Kafka */
     LANE_DO_READ_MARKER,
     LANE_DO_OPEN_PRODUCER,
     LANE_DO_OPEN_PIPELINE, /* close the producer if there is one, open an idempotent one */
-    LANE_DO_PUBLISH,      /* begin, produce page `page` (0: none), marker at `position`; in a pipeline:
+    LANE_DO_PUBLISH,      /* begin, produce page `page` (0: none), marker at `position` with `release`; in a pipeline:
                            * produce the page */
     LANE_DO_COMMIT,       /* a finite slice of it */
     LANE_DO_CLOSE_PRODUCER, /* `drain`: wait for what is in flight, else purge it */
@@ -138,6 +148,7 @@ struct lane_action {
     int64_t published; /* events since the last acknowledgement; with PUBLISH: ever */
     int limit;
     uint64_t page;
+    int64_t release;
     bool force; /* WANT_TICK: even without news */
     bool drain;
     bool at_least_once;
@@ -157,26 +168,31 @@ enum lane_event_kind {
     LANE_EVENT_TIMER,
     LANE_EVENT_TICK,          /* tick: a new one, durably committed */
     LANE_EVENT_ACQUIRED,      /* epoch, lease_until, position, started, at_least_once, standing, published,
-                               * endpoints */
+                               * endpoints, parked */
     LANE_EVENT_NOT_ACQUIRED,  /* retry_after */
     LANE_EVENT_VERIFIED,      /* found: the ticks are there */
     LANE_EVENT_LEASE_CHECKED, /* found: still ours; lease_until */
-    LANE_EVENT_PAGE,          /* page, count, bytes, position.seq of the last, found: the batch ends here */
+    LANE_EVENT_PAGE,          /* page, count of those that are not parked, bytes, position.seq of the last, parked or
+                               * not (0: there are none), found: the batch ends here, parked */
     LANE_EVENT_ACKNOWLEDGED,  /* found: accepted; endpoints */
     LANE_EVENT_RECORDED,      /* found: accepted */
+    LANE_EVENT_PARKED,
+    LANE_EVENT_RELEASE,       /* page, count, bytes, release; parked: there are parked events */
     LANE_EVENT_RELEASED,
-    LANE_EVENT_MARKER,        /* found, position, published, foreign */
+    LANE_EVENT_MARKER,        /* found, position, published, release, foreign */
     LANE_EVENT_PRODUCER_OPEN,
     LANE_EVENT_PUBLISHED,
+    LANE_EVENT_REFUSED,       /* instead of published: nothing was begun, and it is known which events are at fault */
     LANE_EVENT_COMMITTED,     /* tainted */
     LANE_EVENT_COMMIT_AGAIN,
     LANE_EVENT_PRODUCER_CLOSED, /* page: the last one that was confirmed while it closed, or 0 */
     LANE_EVENT_RENEWED,       /* found: still ours; lease_until */
     LANE_EVENT_RENEW_FAILED,  /* could not ask; the lease runs on */
     LANE_EVENT_DB_FAILED,     /* a database action failed; the connection is given up */
-    LANE_EVENT_KAFKA_FAILED,  /* a Kafka action failed; refused: an operator is needed */
+    LANE_EVENT_KAFKA_FAILED,  /* a Kafka action failed; refused: an operator is needed; at_fault: it is known for
+                               * which events */
     LANE_EVENT_CONFIRMED,     /* unasked: all pages up to `page` are on the brokers */
-    LANE_EVENT_DELIVERY_FAILED /* unasked: records in flight are lost; refused */
+    LANE_EVENT_DELIVERY_FAILED /* unasked: records in flight are lost; refused, at_fault */
 };
 
 struct lane_event {
@@ -189,6 +205,8 @@ struct lane_event {
     bool tainted;
     bool refused;
     enum lane_halt standing; /* of the database: NONE, or why it must not publish */
+    bool at_fault;
+    bool parked;
     int64_t epoch;
     int64_t lease_until;
     int64_t retry_after;
@@ -198,6 +216,7 @@ struct lane_event {
     uint64_t page;
     int count;
     int64_t bytes;
+    int64_t release;
     int endpoints;
 };
 

@@ -38,6 +38,7 @@ struct lane {
     struct position cursor; /* read so far */
     bool batch_open;        /* there may be more of the cursor's batch */
     struct tick_id latest;  /* newest tick, 0: none yet */
+    bool release_taken;     /* since it runs */
     struct tick_id drain;   /* where the lane ends, 0: nowhere */
     bool wanted_tick;
     bool missed_tick;       /* one came while there was no room for more: there is news */
@@ -46,6 +47,17 @@ struct lane {
     struct flight flight;   /* begun, not confirmed; exactly once: one, id 0 for a marker alone */
     bool committing;
     int64_t marked_at;      /* when confirmed last moved */
+
+    bool parked;            /* there are parked events */
+    bool parking;           /* the last refusal is not in the database yet */
+    struct position parking_at;
+    int64_t release_at;     /* when to look for what may go on */
+    int release_limit;      /* events of the next release */
+    struct lane_page release; /* taken, not begun */
+    int64_t unacknowledged_release; /* in Kafka; 0: none */
+    int64_t acknowledging_release;
+    bool reading;           /* a page is being read ... */
+    bool stale;             /* ... from where the cursor is no more */
 
     bool db_busy;
     bool kafka_busy;
@@ -66,6 +78,21 @@ void lane_begin_running(struct lane *lane);
 void lane_publish(struct lane *lane, struct lane_actions *actions, const struct lane_page *page);
 void lane_acknowledge(struct lane *lane, struct lane_actions *actions);
 bool lane_unacknowledged(const struct lane *lane);
+void lane_free_page(struct lane *lane, struct lane_actions *actions, struct lane_page *page);
+
+/* lane_parking.c */
+void lane_on_refused(struct lane *lane, struct lane_actions *actions);
+void lane_on_parked(struct lane *lane);
+void lane_on_release(struct lane *lane, const struct lane_event *event, struct lane_actions *actions);
+/* A page that was refused in flight: is it known why, or does a smaller one tell? */
+void lane_judge_failure(struct lane *lane, const struct lane_event *event, bool *ret_soon);
+/* After a page has been confirmed. */
+void lane_grow(struct lane *lane, const struct lane_page *page);
+/* Is there something to be parked, or to be taken from what is parked? */
+bool lane_drive_parking(struct lane *lane, struct lane_actions *actions);
+/* May it still be parked, before the lane is given up?  True while that is under way. */
+bool lane_park_last(struct lane *lane, struct lane_actions *actions);
+bool lane_may_take_release(const struct lane *lane);
 
 /* lane_takeover.c */
 void lane_on_acquired(struct lane *lane, const struct lane_event *event);

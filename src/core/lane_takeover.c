@@ -44,6 +44,9 @@ void lane_on_acquired(struct lane *lane, const struct lane_event *event)
     lane->acked_published = event->published;
     lane->endpoints = event->endpoints;
     lane->producer_open = false;
+    lane->parked = event->parked;
+    lane->parking = false;
+    lane->unacknowledged_release = 0;
     carry_over(lane);
     if (event->standing != LANE_HALT_NONE)
         lane_stop_as(lane, event->standing);
@@ -74,7 +77,9 @@ void lane_on_marker(struct lane *lane, const struct lane_event *event)
     lane->marked = event->found && position_compare(&lane->acked, &event->position) != POSITION_AFTER;
     lane->confirmed = lane->marked ? event->position : lane->acked;
     lane->published = lane->marked ? event->published : lane->acked_published;
+    lane->unacknowledged_release = 0; /* for the moment: it does not move the position */
     lane->marker_ahead = lane_unacknowledged(lane);
+    lane->unacknowledged_release = lane->marked ? event->release : 0;
     if (!lane->marker_ahead && lane->kept_epoch != 0) {
         lane->confirmed = lane->kept;
         lane->published = lane->kept_published;

@@ -10,6 +10,7 @@ struct lane_job {
     int map;
     struct lane_action action;
     struct page *page; /* borrowed; with LANE_DO_PUBLISH */
+    char *faults; /* with LANE_DO_PARK; whoever does it frees it */
     struct lane_identity identity;
 };
 

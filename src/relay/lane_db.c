@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "relay/parking.h"
 #include "runtime/fault.h"
 #include "runtime/log.h"
 #include "runtime/metrics.h"
@@ -23,6 +24,7 @@ struct lane_db {
     struct reader *reader;
     char host[256];            /* this machine's name */
     char standing_detail[256]; /* why the database must not publish */
+    struct parking parking;
 };
 
 struct lane_db *lane_db_new(struct settings *settings, struct tick_memory *ticks, int lane)
@@ -110,6 +112,11 @@ static int do_acquire(struct lane_db *db, mono_us deadline, struct relay_message
         event->standing = LANE_HALT_NOT_ENABLED;
     memcpy(db->standing_detail, grant.standing_detail, sizeof(db->standing_detail));
     event->endpoints = grant.endpoints;
+    status = parking_begin(&db->parking, db->pg, &(struct parking_owner){db->map, db->lane, grant.epoch}, deadline,
+                           reterr);
+    if (status < 0)
+        return status;
+    event->parked = db->parking.open;
     answer->identity = (struct lane_identity){.system_identifier = grant.system_identifier,
                                               .bucket_low = grant.bucket_low,
                                               .bucket_high = grant.bucket_high};
@@ -129,13 +136,19 @@ static int do_read(struct lane_db *db, const struct lane_action *action, mono_us
                          &event->found, reterr);
     if (status < 0)
         return status;
+    status = parking_filter(&db->parking, db->pg, action->position.from.id, page, deadline, reterr);
+    if (status < 0) {
+        page_free(page);
+        return status;
+    }
     FAULT("relay_after_read");
     event->kind = LANE_EVENT_PAGE;
-    event->count = page_count(page);
-    if (event->count > 0) {
+    event->count = page_count_kept(page);
+    event->parked = db->parking.open;
+    if (page_count(page) > 0) {
         struct page_event last;
 
-        page_get(page, event->count - 1, &last);
+        page_get(page, page_count(page) - 1, &last);
         event->position.seq = last.seq;
         event->bytes = (int64_t)page_payload_bytes(page);
     }
@@ -147,19 +160,67 @@ static int do_acknowledge(struct lane_db *db, const struct lane_action *action, 
                           struct relay_message *answer, outbox_error **reterr)
 {
     struct acknowledgement what = {db->map, db->lane, action->epoch, action->old, action->position,
-                                   action->published};
+                                   action->published, action->release};
     struct acknowledged done;
     int status;
 
     FAULT("relay_before_acknowledge");
+    if (what.release != 0)
+        FAULT("relay_before_release_acknowledged");
     status = acknowledge(db->pg, &what, deadline, &done, reterr);
     if (status < 0)
         return status;
     FAULT("relay_after_acknowledge");
+    if (what.release != 0)
+        FAULT("relay_after_release_acknowledged");
     answer->event.kind = LANE_EVENT_ACKNOWLEDGED;
     answer->event.found = done.accepted;
     answer->event.endpoints = done.endpoints;
     answer->deliveries = done.deliveries;
+    return OUTBOX_OK;
+}
+
+static int do_park(struct lane_db *db, const struct lane_job *job, mono_us deadline, struct relay_message *answer,
+                   outbox_error **reterr)
+{
+    int status;
+
+    FAULT("relay_before_park");
+    status = parking_park(&db->parking, db->pg, job->action.position.from.id, job->faults ? job->faults : "[]",
+                          deadline, reterr);
+    free(job->faults);
+    if (status < 0)
+        return status;
+    FAULT("relay_after_park");
+    answer->event.kind = LANE_EVENT_PARKED;
+    return OUTBOX_OK;
+}
+
+static int do_take_release(struct lane_db *db, const struct lane_action *action, mono_us deadline,
+                           struct relay_message *answer, outbox_error **reterr)
+{
+    struct lane_event *event = &answer->event;
+    PGresult *rows = NULL;
+    int status = parking_take(db->pg, &db->parking.owner, action->limit, db->config->batch_bytes, deadline, &rows,
+                              reterr);
+
+    if (status < 0)
+        return status;
+    event->kind = LANE_EVENT_RELEASE;
+    event->parked = true;
+    event->count = PQntuples(rows);
+    if (event->count == 0) {
+        PQclear(rows);
+        status = parking_survey(db->pg, &db->parking.owner, deadline, &db->parking.open, &db->parking.last, reterr);
+        event->parked = db->parking.open;
+        return status;
+    }
+    event->release = parking_release_of(rows);
+    status = reader_make_page(db->reader, db->pg, rows, deadline, &answer->page, reterr);
+    if (status < 0)
+        return status;
+    event->bytes = (int64_t)page_payload_bytes(answer->page);
+    FAULT("relay_after_release_taken");
     return OUTBOX_OK;
 }
 
@@ -194,9 +255,10 @@ static int do_note_halt(struct lane_db *db, const struct lane_action *action, mo
     return lease_release(db->pg, db->map, db->lane, action->epoch, deadline, reterr);
 }
 
-static int dispatch(struct lane_db *db, const struct lane_action *action, struct relay_message *answer,
+static int dispatch(struct lane_db *db, const struct lane_job *job, struct relay_message *answer,
                     outbox_error **reterr)
 {
+    const struct lane_action *action = &job->action;
     mono_us deadline = clock_now() + db->config->statement_timeout;
 
     if (action->kind != LANE_DO_ACQUIRE && !pg_usable(db->pg))
@@ -213,6 +275,10 @@ static int dispatch(struct lane_db *db, const struct lane_action *action, struct
         return do_read(db, action, deadline, answer, reterr);
     case LANE_DO_ACKNOWLEDGE:
         return do_acknowledge(db, action, deadline, answer, reterr);
+    case LANE_DO_PARK:
+        return do_park(db, job, deadline, answer, reterr);
+    case LANE_DO_TAKE_RELEASE:
+        return do_take_release(db, action, deadline, answer, reterr);
     case LANE_DO_RECORD:
         return do_record(db, action, deadline, answer, reterr);
     case LANE_DO_NOTE_HALT:
@@ -230,7 +296,7 @@ void lane_db_run(void *context, const struct lane_job *job, struct relay_message
 
     db->config = settings_read(&db->settings);
     db->map = job->map;
-    if (dispatch(db, &job->action, answer, &err) < 0) {
+    if (dispatch(db, job, answer, &err) < 0) {
         const char *why = err ? outbox_error_message(err) : "unknown";
         bool again = repeat_seen(&db->repeat, why, clock_now());
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/uuid.h"
+#include "relay/parking.h"
 #include "relay/records.h"
 #include "runtime/die.h"
 #include "runtime/log.h"
@@ -130,6 +131,7 @@ static enum sink_result do_read_marker(struct lane_kafka *lane, const struct lan
     if (event->found) {
         event->position = answer.marker.position;
         event->published = answer.marker.published;
+        event->release = answer.marker.release;
     }
     return SINK_OK;
 }
@@ -190,7 +192,7 @@ static enum sink_result do_publish(struct lane_kafka *lane, const struct lane_jo
     mono_us deadline = clock_now() + lane->config->transaction_timeout;
     struct marker marker = {.system_identifier = job->identity.system_identifier, .map = lane->map,
                             .lane = lane->lane, .position = job->action.position,
-                            .published = job->action.published};
+                            .published = job->action.published, .release = job->action.release};
     const struct sink_record *list = NULL;
     const char *const *topics = NULL;
     size_t topic_count = 0;
@@ -203,9 +205,7 @@ static enum sink_result do_publish(struct lane_kafka *lane, const struct lane_jo
     if (job->page &&
         records_make(lane->records, job->page, &list, &count, &topics, &topic_count, reterr) < 0)
         return SINK_FAILED;
-    result = topics_ensure(producer_topics(lane->producer), topics, topic_count, deadline, reterr);
-    if (result == SINK_OK)
-        result = producer_publish(lane->producer, list, count, &marker, deadline, reterr);
+    result = producer_publish(lane->producer, list, count, &marker, deadline, reterr);
     lane->open = list;
     lane->open_count = count;
     event->kind = LANE_EVENT_PUBLISHED;
@@ -327,6 +327,45 @@ static bool log_failure(struct lane_kafka *lane, enum sink_result result, const 
     return refused;
 }
 
+/* Who is at fault, if that is known.  False without memory: then it is found again. */
+static bool blame(struct lane_kafka *lane, enum sink_result result, char **ret_faults)
+{
+    const struct record_fault *faults = NULL;
+    size_t count = 0;
+
+    *ret_faults = NULL;
+    if (result != SINK_REFUSED && result != SINK_TOPIC_MISSING)
+        return false;
+    if (lane->pipeline)
+        faults = pipeline_faults(lane->pipeline, &count);
+    else if (lane->producer)
+        faults = producer_faults(lane->producer, &count);
+    if (count > 0)
+        *ret_faults = parking_describe(lane->lane, lane->records, faults, count);
+    return *ret_faults != NULL;
+}
+
+/* Is everything as before the action? */
+static bool is_clean(const struct lane_kafka *lane)
+{
+    return lane->pipeline ? pipeline_clean(lane->pipeline) : producer_clean(lane->producer);
+}
+
+static void answer_failure(struct lane_kafka *lane, const struct lane_job *job, enum sink_result result,
+                           const outbox_error *err, struct relay_message *answer)
+{
+    bool handing_over = job->action.kind == LANE_DO_PUBLISH || job->action.kind == LANE_DO_COMMIT;
+    struct lane_event *event = &answer->event;
+
+    *event = (struct lane_event){.kind = LANE_EVENT_KAFKA_FAILED, .refused = log_failure(lane, result, err)};
+    if (handing_over)
+        event->at_fault = blame(lane, result, &answer->faults);
+    if (event->at_fault && job->action.kind == LANE_DO_PUBLISH && is_clean(lane))
+        event->kind = LANE_EVENT_REFUSED;
+    else
+        lane->failure_told = true;
+}
+
 void lane_kafka_run(void *context, const struct lane_job *job, struct relay_message *answer)
 {
     struct lane_kafka *lane = context;
@@ -336,15 +375,12 @@ void lane_kafka_run(void *context, const struct lane_job *job, struct relay_mess
     lane->config = settings_read(&lane->settings);
     lane->map = job->map;
     result = dispatch(lane, job, answer, &err);
-    if (result != SINK_OK) {
-        answer->event = (struct lane_event){.kind = LANE_EVENT_KAFKA_FAILED,
-                                            .refused = log_failure(lane, result, err)};
-        lane->failure_told = true;
-    }
+    if (result != SINK_OK)
+        answer_failure(lane, job, result, err, answer);
     outbox_error_free(err);
 }
 
-static void put(const struct lane_kafka *lane, struct mailbox *answers, struct lane_event event)
+static void put(const struct lane_kafka *lane, struct mailbox *answers, struct lane_event event, char *faults)
 {
     struct relay_message *message = calloc(1, sizeof(*message));
 
@@ -354,6 +390,7 @@ static void put(const struct lane_kafka *lane, struct mailbox *answers, struct l
     message->lane = lane->lane;
     message->event = event;
     message->event.now = clock_now();
+    message->faults = faults;
     mailbox_put(answers, &message->head);
 }
 
@@ -368,11 +405,14 @@ void lane_kafka_serve(void *context, struct mailbox *answers)
         return;
     result = pipeline_serve(lane->pipeline, &page, &err);
     if (page != 0)
-        put(lane, answers, (struct lane_event){.kind = LANE_EVENT_CONFIRMED, .page = page});
+        put(lane, answers, (struct lane_event){.kind = LANE_EVENT_CONFIRMED, .page = page}, NULL);
     if (result != SINK_OK && !lane->failure_told) {
+        struct lane_event event = {.kind = LANE_EVENT_DELIVERY_FAILED, .refused = log_failure(lane, result, err)};
+        char *faults;
+
         lane->failure_told = true;
-        put(lane, answers, (struct lane_event){.kind = LANE_EVENT_DELIVERY_FAILED,
-                                         .refused = log_failure(lane, result, err)});
+        event.at_fault = blame(lane, result, &faults);
+        put(lane, answers, event, faults);
     }
     outbox_error_free(err);
 }

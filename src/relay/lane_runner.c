@@ -11,8 +11,8 @@
 #include "runtime/log.h"
 #include "runtime/metrics.h"
 
-/* Those in flight, one read ahead, one on its way. */
-#define PAGES_MAX (FLIGHT_PAGES + 2)
+/* Those in flight, one read ahead, one on its way, one of parked events. */
+#define PAGES_MAX (FLIGHT_PAGES + 3)
 
 struct held_page {
     uint64_t id;
@@ -30,6 +30,7 @@ struct lane_runner {
     struct lane_identity identity;
     struct held_page pages[PAGES_MAX];
     uint64_t last_page;
+    char *faults; /* what is to be parked */
     enum lane_state logged;
     int64_t logged_losses;
 };
@@ -45,6 +46,7 @@ static void lane_settings_from(const struct relay_config *config, struct lane_se
         .commit_timeout = config->transaction_timeout,
         .backoff_min = MILLISECONDS(100),
         .backoff_max = SECONDS(5),
+        .release_interval = SECONDS(1),
         .batch_events = config->batch_events,
         .seed = random_u64(),
     };
@@ -145,6 +147,10 @@ static void submit(struct lane_runner *runner, const struct lane_action *action)
 
     if (action->page != 0)
         job.page = find_page(runner, action->page)->page;
+    if (action->kind == LANE_DO_PARK && runner->faults) {
+        job.faults = runner->faults;
+        runner->faults = NULL;
+    }
     if (!executor_submit(executor_of(runner, action->kind), &job))
         runtime_die("out_of_memory", "main"); /* the lane would wait for ever for an answer */
 }
@@ -237,6 +243,10 @@ void lane_runner_answer(struct lane_runner *runner, struct relay_message *messag
 {
     if (message->event.kind == LANE_EVENT_ACQUIRED)
         runner->identity = message->identity;
+    if (message->faults) {
+        free(runner->faults);
+        runner->faults = message->faults;
+    }
     if (message->page)
         hold_page(runner, message);
     if (message->keep_pages) {
@@ -282,6 +292,7 @@ bool lane_runner_end(struct lane_runner *runner, mono_us deadline)
         return false;
     for (int i = 0; i < PAGES_MAX; i++)
         page_free(runner->pages[i].page);
+    free(runner->faults);
     lane_db_free(runner->db_context);
     lane_kafka_free(runner->kafka_context);
     lane_free(runner->lane);

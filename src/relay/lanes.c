@@ -129,7 +129,7 @@ static struct lane_runner *make_runner(struct lanes *lanes, int lane)
     struct lane_runner *runner = lane_runner_start(&settings);
 
     if (!runner)
-        runtime_die("no_threads", "lanes");
+        runtime_die("out_of_memory", "lanes");
     lanes->list[lane].lanes = lanes;
     return runner;
 }

@@ -10,6 +10,7 @@ outbox_relay_SOURCES = \
     %D%/main.c \
     %D%/maintenance.c %D%/maintenance.h \
     %D%/message.h \
+    %D%/parking.c %D%/parking.h \
     %D%/precheck.c %D%/precheck.h \
     %D%/records.c %D%/records.h \
     %D%/relay.c %D%/relay.h \

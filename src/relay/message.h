@@ -33,6 +33,7 @@ struct relay_message {
     struct page *page;
     struct lane_identity identity; /* with LANE_EVENT_ACQUIRED */
     int64_t deliveries;            /* with LANE_EVENT_ACKNOWLEDGED */
+    char *faults;                  /* with event.at_fault: for outbox.lane_park; belongs to the receiver */
     bool keep_pages;               /* with LANE_EVENT_PRODUCER_CLOSED: librdkafka still holds them */
 };
 

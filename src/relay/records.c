@@ -23,6 +23,7 @@ struct room {
 struct records {
     struct sink_record *list;
     struct room *rooms;
+    int64_t *seqs;
     const char **topics;
     size_t allocated;
     size_t used; /* rooms with something to give back */
@@ -54,6 +55,7 @@ void records_free(struct records *records)
     release_rooms(records);
     free(records->list);
     free(records->rooms);
+    free(records->seqs);
     free(records->topics);
     free(records);
 }
@@ -64,11 +66,14 @@ static bool make_room(struct records *records, size_t count)
         return true;
     free(records->list);
     free(records->rooms);
+    free(records->seqs);
     free(records->topics);
+    records->seqs = calloc(count, sizeof(*records->seqs));
     records->list = calloc(count, sizeof(*records->list));
     records->rooms = calloc(count, sizeof(*records->rooms));
     records->topics = calloc(count, sizeof(*records->topics));
-    records->allocated = records->list && records->rooms && records->topics ? count : 0;
+    records->allocated =
+        records->list && records->rooms && records->seqs && records->topics ? count : 0;
     return records->allocated != 0;
 }
 
@@ -225,8 +230,9 @@ int records_make(struct records *records, const struct page *page, const struct 
         int status;
 
         page_get(page, i, &event);
-        if (!event.topic)
+        if (!event.topic || page_is_left_out(page, i))
             continue;
+        records->seqs[at] = event.seq;
         records->used++;
         status = make_record(records, &event, &records->rooms[at], &records->list[at], reterr);
         if (status < 0)
@@ -238,4 +244,14 @@ int records_make(struct records *records, const struct page *page, const struct 
     *ret_topics = records->topics;
     *ret_topic_count = topics;
     return OUTBOX_OK;
+}
+
+int64_t records_seq(const struct records *records, size_t index)
+{
+    return records->seqs[index];
+}
+
+const char *records_topic(const struct records *records, size_t index)
+{
+    return records->list[index].topic;
 }

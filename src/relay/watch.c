@@ -76,6 +76,8 @@ static void show(const struct outlook *outlook)
     metric_set(METRIC_DELIVERIES + METRIC_UNKNOWN, outlook->unknown);
     metric_set(METRIC_DELIVERIES + METRIC_PARKED, outlook->parked);
     metric_set(METRIC_DELIVERIES + METRIC_DEAD, outlook->dead);
+    metric_set(METRIC_PARKED_EVENTS, outlook->parked_events);
+    metric_set(METRIC_PARKED_SECONDS, outlook->parked_age);
 }
 
 static bool runs_here(int lane)

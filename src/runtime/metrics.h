@@ -53,6 +53,8 @@ enum metric_reload { METRIC_APPLIED, METRIC_REFUSED };
 #define METRIC_MAP(X)                                                                                        \
     X(EVENTS_PUBLISHED, "outbox_events_published_total", COUNTER, NONE,                                      \
       "Events that this process has committed to Kafka.")                                                    \
+    X(EVENTS_PARKED, "outbox_events_parked_total", COUNTER, NONE,                                            \
+      "Events that this process has parked, since they or others of their key cannot be published.")         \
     X(TRANSACTIONS, "outbox_transactions_total", COUNTER, NONE,                                              \
       "Kafka transactions that this process has committed.")                                                 \
     X(TRANSACTION_EVENTS, "outbox_transaction_events", HISTOGRAM, SIZES, "Events of a Kafka transaction.")   \
@@ -82,6 +84,9 @@ enum metric_reload { METRIC_APPLIED, METRIC_REFUSED };
     X(LAG_EVENTS, "outbox_lag_events", GAUGE, LANE,                                                          \
       "Committed events that the database does not know to be published; estimated above 1000.")             \
     X(LAG_SECONDS, "outbox_lag_seconds", DURATION, LANE, "Age of the oldest of them.")                       \
+    X(PARKED_EVENTS, "outbox_parked_events", GAUGE, NONE,                                                    \
+      "Events that are parked; counted up to 50000.")                                                        \
+    X(PARKED_SECONDS, "outbox_parked_seconds", DURATION, NONE, "Age of the oldest of them.")                 \
     X(PARTITIONS_AHEAD, "outbox_partitions_ahead", GAUGE, NONE,                                              \
       "Partitions of outbox.event after the one in use.")                                                    \
     X(OLDEST_PARTITION, "outbox_oldest_partition_seconds", DURATION, NONE,                                   \

@@ -15,7 +15,7 @@
 struct raw_marker {
     const char *system_identifier, *incarnation;
     const char *from_nonce, *to_nonce;
-    json_int_t map, lane, from_tick, to_tick, seq, published;
+    json_int_t map, lane, from_tick, to_tick, seq, published, release;
     int done;
 };
 
@@ -47,7 +47,10 @@ size_t marker_encode(const struct marker *marker, char ret_text[MARKER_TEXT_SIZE
 {
     const struct position *position = &marker->position;
     char incarnation[OUTBOX__UUID_TEXT], from[OUTBOX__UUID_TEXT], to[OUTBOX__UUID_TEXT];
+    char release[40] = "";
 
+    if (marker->release != 0)
+        snprintf(release, sizeof(release), ",\"release\":%" PRId64, marker->release);
     put_uuid(marker->incarnation, incarnation);
     put_uuid(position->from.nonce, from);
     put_uuid(position->to.nonce, to);
@@ -58,10 +61,10 @@ size_t marker_encode(const struct marker *marker, char ret_text[MARKER_TEXT_SIZE
                             "\"map\":%d,\"lane\":%d,"
                             "\"from\":{\"tick\":%" PRId64 ",\"nonce\":\"%s\"},"
                             "\"to\":{\"tick\":%" PRId64 ",\"nonce\":\"%s\"},"
-                            "\"seq\":%" PRId64 ",\"done\":%s,\"published\":%" PRId64 "}",
+                            "\"seq\":%" PRId64 ",\"done\":%s,\"published\":%" PRId64 "%s}",
                             MARKER_VERSION, (uint64_t)marker->system_identifier, incarnation, marker->map,
                             marker->lane, position->from.id, from, position->to.id, to, position->seq,
-                            position->done ? "true" : "false", marker->published);
+                            position->done ? "true" : "false", marker->published, release);
 }
 
 static bool parse_identifier(const char *text, int64_t *ret)
@@ -104,6 +107,8 @@ static const char *wrong_number(const struct raw_marker *raw)
         return "seq";
     if (raw->published < 0)
         return "published";
+    if (raw->release < 0)
+        return "release";
     return NULL;
 }
 
@@ -128,6 +133,7 @@ static const char *fill(const struct raw_marker *raw, struct marker *marker)
     marker->position.seq = raw->seq;
     marker->position.done = raw->done != 0;
     marker->published = raw->published;
+    marker->release = raw->release;
     return NULL;
 }
 
@@ -148,7 +154,7 @@ static int check_version(const json_t *root, outbox_error **reterr)
 
 static int unpack(json_t *root, struct marker *ret, outbox_error **reterr)
 {
-    struct raw_marker raw;
+    struct raw_marker raw = {.release = 0};
     struct marker marker;
     json_error_t error;
     const char *wrong;
@@ -156,11 +162,11 @@ static int unpack(json_t *root, struct marker *ret, outbox_error **reterr)
 
     memset(&marker, 0, sizeof(marker));
     if (json_unpack_ex(root, &error, JSON_STRICT,
-                       "{s:I, s:s, s:s, s:I, s:I, s:{s:I, s:s}, s:{s:I, s:s}, s:I, s:b, s:I}", "version",
+                       "{s:I, s:s, s:s, s:I, s:I, s:{s:I, s:s}, s:{s:I, s:s}, s:I, s:b, s:I, s?I}", "version",
                        &version, "system_identifier", &raw.system_identifier, "incarnation", &raw.incarnation,
                        "map", &raw.map, "lane", &raw.lane, "from", "tick", &raw.from_tick, "nonce",
                        &raw.from_nonce, "to", "tick", &raw.to_tick, "nonce", &raw.to_nonce, "seq", &raw.seq,
-                       "done", &raw.done, "published", &raw.published) != 0)
+                       "done", &raw.done, "published", &raw.published, "release", &raw.release) != 0)
         return outbox__fail(reterr, OUTBOX_EINVAL, NULL, "the marker is malformed: %s", error.text);
     wrong = fill(&raw, &marker);
     if (wrong)

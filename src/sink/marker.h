@@ -19,6 +19,7 @@ struct marker {
     int lane;
     struct position position;
     int64_t published; /* events this lane has published so far */
+    int64_t release;   /* of parked events that its transaction published, else 0 */
 };
 
 /* "<incarnation>/<map>/<lane>", with the closing 0. */

@@ -31,6 +31,10 @@ struct pipeline {
     uint64_t confirmed; /* not told yet */
     size_t failed;
     rd_kafka_resp_err_t failure; /* of the first record that has a reason of its own */
+    char failed_topic[250];      /* ... and its topic; "": not known */
+    const struct sink_record *records; /* of the last page that was to be handed over */
+    size_t record_count;
+    uint64_t records_of;
 };
 
 static bool is_consequence(rd_kafka_resp_err_t code)
@@ -75,8 +79,10 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
             confirm(pipeline);
         return;
     }
-    if (!pipeline->failure || (is_consequence(pipeline->failure) && !is_consequence(message->err)))
+    if (!pipeline->failure || (is_consequence(pipeline->failure) && !is_consequence(message->err))) {
         pipeline->failure = message->err;
+        snprintf(pipeline->failed_topic, sizeof(pipeline->failed_topic), "%s", rd_kafka_topic_name(message->rkt));
+    }
     if (pipeline->failed++ == 0)
         rd_kafka_purge(handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
 }
@@ -91,7 +97,7 @@ static int open_handle(struct pipeline *pipeline, mono_us message_timeout, outbo
 
     if (!conf)
         return OUTBOX_EINVAL;
-    pipeline->checks.message_max = record_message_max(conf);
+    record_checks_init(&pipeline->checks, conf);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     pipeline->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
     if (pipeline->handle)
@@ -128,7 +134,6 @@ struct pipeline *pipeline_new(const struct kafka *kafka, mono_us message_timeout
         return NULL;
     }
     pipeline->client.kafka = kafka_reference(kafka);
-    pipeline->checks.refused = -1;
     if (open_handle(pipeline, message_timeout, reterr) < 0) {
         release(pipeline);
         return NULL;
@@ -188,6 +193,16 @@ bool pipeline_close(struct pipeline *pipeline, mono_us deadline)
 
 /* ---- failures ---- */
 
+/* The records of older pages are not here any more. */
+static void blame(struct pipeline *pipeline, const outbox_error *why)
+{
+    const struct sink_verdict verdict = {pipeline->failure, pipeline->failed_topic};
+
+    pipeline->checks.fault_count = 0;
+    if (pipeline->count == 1 && pipeline->pages[pipeline->first].id == pipeline->records_of)
+        record_blame_failure(&pipeline->checks, pipeline->records, pipeline->record_count, &verdict, why);
+}
+
 /* A fatal error knows more than the records that it took along. */
 static enum sink_result fail_delivery(struct pipeline *pipeline, outbox_error **reterr)
 {
@@ -208,6 +223,8 @@ static enum sink_result fail_delivery(struct pipeline *pipeline, outbox_error **
     failure.result = result;
     failure.code = pipeline->failure;
     sink_report(reterr, &pipeline->client, &failure);
+    if (result == SINK_REFUSED && reterr)
+        blame(pipeline, *reterr);
     return result;
 }
 
@@ -230,6 +247,17 @@ enum sink_result pipeline_serve(struct pipeline *pipeline, uint64_t *ret_page, o
     *ret_page = pipeline->confirmed;
     pipeline->confirmed = 0;
     return is_broken(pipeline) && reason_is_known(pipeline) ? fail_delivery(pipeline, reterr) : SINK_OK;
+}
+
+bool pipeline_clean(const struct pipeline *pipeline)
+{
+    return !is_broken(pipeline);
+}
+
+const struct record_fault *pipeline_faults(const struct pipeline *pipeline, size_t *ret_count)
+{
+    *ret_count = pipeline->checks.fault_count;
+    return pipeline->checks.faults;
 }
 
 /* As pipeline_serve would say, but now. */
@@ -301,12 +329,16 @@ enum sink_result pipeline_publish(struct pipeline *pipeline, uint64_t id, const 
     struct sent_page *page = &pipeline->pages[(pipeline->first + pipeline->count) % PIPELINE_PAGES];
     enum sink_result result;
 
+    pipeline->records_of = 0; /* the caller has made these in their place */
     if (is_broken(pipeline))
         return fail_at_once(pipeline, reterr);
     if (pipeline->count == PIPELINE_PAGES) {
         outbox__fail(reterr, OUTBOX_ESTATE, NULL, "more than %d pages in flight", PIPELINE_PAGES);
         return SINK_FAILED;
     }
+    pipeline->records = records;
+    pipeline->record_count = count;
+    pipeline->records_of = id;
     result = records_check(&pipeline->checks, records, count, deadline, reterr);
     if (result != SINK_OK)
         return result;

@@ -28,13 +28,18 @@ struct pipeline *pipeline_new(const struct kafka *kafka, mono_us message_timeout
  * SINK_OK, SINK_TIMEOUT, SINK_REFUSED. */
 enum sink_result pipeline_connect(struct pipeline *pipeline, mono_us deadline, outbox_error **reterr);
 
-/* Hands a page over; count may be 0.  The payloads must stay where they are until
- * pipeline_serve has confirmed the page or pipeline_close says true.
+/* Hands a page over; count may be 0.  The records must stay where they are until the next
+ * call, the payloads until pipeline_serve has confirmed the page or pipeline_close says true.
  *
  * SINK_OK; SINK_TIMEOUT, SINK_TOPIC_MISSING, SINK_REFUSED, SINK_FAILED: some of it may
  * have been sent. */
 enum sink_result pipeline_publish(struct pipeline *pipeline, uint64_t page, const struct sink_record *records,
                                   size_t count, mono_us deadline, outbox_error **reterr);
+
+/* After pipeline_publish failed: was nothing handed over of that page? */
+bool pipeline_clean(const struct pipeline *pipeline);
+/* What is known to be at fault in the last page, after SINK_REFUSED or SINK_TOPIC_MISSING. */
+const struct record_fault *pipeline_faults(const struct pipeline *pipeline, size_t *ret_count);
 
 /* Takes in what librdkafka has to report, without waiting.  *ret_page: all pages up to this
  * one are on the brokers, since the last call; 0: no more than before.

@@ -33,6 +33,8 @@ struct producer {
     int64_t commits;
 
     /* Of this transaction; delivery reports come on the calling thread. */
+    const struct sink_record *records;
+    size_t record_count;
     size_t produced;
     size_t acknowledged;
     size_t failed;
@@ -115,7 +117,7 @@ static int open_handle(struct producer *producer, const char *transactional_id, 
 
     if (!conf)
         return OUTBOX_EINVAL;
-    producer->checks.message_max = record_message_max(conf);
+    record_checks_init(&producer->checks, conf);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_conf_interceptor_add_on_new(conf, "taint", on_new, producer);
     producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
@@ -142,7 +144,6 @@ struct producer *producer_new(const struct kafka *kafka, const char *transaction
         return NULL;
     }
     producer->client.kafka = kafka_reference(kafka);
-    producer->checks.refused = -1;
     taint_begin(&producer->taint);
     settle_init(&producer->settle);
     if (open_handle(producer, transactional_id, reterr) < 0) {
@@ -225,6 +226,12 @@ ptrdiff_t producer_refused(const struct producer *producer)
     return producer->checks.refused;
 }
 
+const struct record_fault *producer_faults(const struct producer *producer, size_t *ret_count)
+{
+    *ret_count = producer->checks.fault_count;
+    return producer->checks.faults;
+}
+
 /* Before the first transaction there is none that a late request could end. */
 bool producer_tainted(const struct producer *producer)
 {
@@ -244,6 +251,14 @@ static bool is_fenced(const struct producer *producer)
     return rd_kafka_fatal_error(producer->handle, NULL, 0) == RD_KAFKA_RESP_ERR__FENCED;
 }
 
+static void blame(struct producer *producer, rd_kafka_resp_err_t code, const outbox_error *why)
+{
+    const char *topic = producer->failed_topic[0] ? producer->failed_topic : kafka_denied_topic(&producer->client);
+    const struct sink_verdict verdict = {code, topic};
+
+    record_blame_failure(&producer->checks, producer->records, producer->record_count, &verdict, why);
+}
+
 /* Takes over the error. */
 static enum sink_result fail_transaction(struct producer *producer, const char *what, rd_kafka_error_t *error,
                                          outbox_error **reterr)
@@ -259,6 +274,8 @@ static enum sink_result fail_transaction(struct producer *producer, const char *
     rd_kafka_poll(producer->handle, 0); /* for the last error */
     failure.result = result;
     sink_report(reterr, &producer->client, &failure);
+    if (result == SINK_REFUSED && reterr)
+        blame(producer, failure.code, *reterr);
     rd_kafka_error_destroy(error);
     return result;
 }
@@ -305,6 +322,8 @@ static enum sink_result fail_delivery(struct producer *producer, outbox_error **
     if (!producer->failed_topic[0])
         failure.topic = kafka_denied_topic(&producer->client);
     sink_report(reterr, &producer->client, &failure);
+    if (result == SINK_REFUSED && reterr)
+        blame(producer, failure.code, *reterr);
     return result;
 }
 
@@ -422,6 +441,8 @@ static enum sink_result fail_produce(struct producer *producer, const struct sin
     snprintf(what, sizeof(what), "cannot produce to topic \"%s\"", record->topic);
     failure.result = result;
     sink_report(reterr, &producer->client, &failure);
+    if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && reterr)
+        record_blame(&producer->checks, index, RECORD_TOO_LARGE, *reterr);
     return result;
 }
 
@@ -460,6 +481,7 @@ static enum sink_result produce_marker(struct producer *producer, const struct m
         return SINK_OK;
     result = fail_produce(producer, &record, 0, code, reterr);
     producer->checks.refused = -1;
+    producer->checks.fault_count = 0;
     return result;
 }
 
@@ -486,6 +508,9 @@ enum sink_result producer_publish(struct producer *producer, const struct sink_r
     enum sink_result result;
 
     producer->checks.refused = -1;
+    producer->checks.fault_count = 0;
+    producer->records = records;
+    producer->record_count = count;
     if (!producer_clean(producer))
         return fail_state(producer, "a transaction", reterr);
     result = check_marker(producer, marker, deadline, reterr);

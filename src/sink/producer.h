@@ -28,7 +28,7 @@ struct producer *producer_new(const struct kafka *kafka, const char *transaction
 enum sink_result producer_init(struct producer *producer, mono_us deadline, outbox_error **reterr);
 
 /* Begins a transaction and puts these records and the marker, last, into it.  count may be 0.
- * The payloads must stay where they are until producer_commit says SINK_OK or
+ * The records and their payloads must stay where they are until producer_commit says SINK_OK or
  * producer_close says true; everything else is copied.
  *
  * SINK_OK; SINK_TIMEOUT, SINK_TOPIC_MISSING, SINK_REFUSED: if producer_clean() nothing
@@ -37,6 +37,9 @@ enum sink_result producer_publish(struct producer *producer, const struct sink_r
                                   const struct marker *marker, mono_us deadline, outbox_error **reterr);
 /* The index of the record that producer_publish refused, or -1 if no single one is at fault. */
 ptrdiff_t producer_refused(const struct producer *producer);
+/* What is known to be at fault in the records of the last transaction, after producer_publish
+ * or producer_commit said SINK_REFUSED or SINK_TOPIC_MISSING.  Indices are those of its records. */
+const struct record_fault *producer_faults(const struct producer *producer, size_t *ret_count);
 /* No transaction is open: it may be used (again). */
 bool producer_clean(const struct producer *producer);
 

@@ -11,6 +11,8 @@
 struct topic {
     rd_kafka_topic_t *handle; /* NULL: a free place */
     int partitions;
+    size_t message_max; /* 0: not asked yet */
+    mono_us asked_at;
 };
 
 struct topics {
@@ -22,6 +24,7 @@ struct topics {
     size_t place_count;
     size_t count;
     const struct topic *last; /* that was asked for: mostly it is asked for again */
+    mono_us silent_until;     /* nobody answers for configurations */
 };
 
 /* ---- the table ---- */
@@ -111,7 +114,7 @@ static bool remember(struct topics *topics, rd_kafka_topic_t *handle, int partit
         }
         topic = find(topics, rd_kafka_topic_name(handle));
     }
-    *topic = (struct topic){handle, partitions};
+    *topic = (struct topic){.handle = handle, .partitions = partitions};
     topics->count++;
     return true;
 }
@@ -294,6 +297,78 @@ enum sink_result topics_query(struct topics *topics, const char *name, mono_us d
                               outbox_error **reterr)
 {
     return query(topics, name, false, deadline, ret_partitions, reterr);
+}
+
+/* ---- limits ---- */
+
+/* It is not worth holding up events for: the broker refuses what is too large anyway. */
+#define LIMIT_TIMEOUT SECONDS(1)
+#define LIMIT_FRESH SECONDS(1)
+#define LIMIT_SILENCE SECONDS(60)
+
+/* 0: it is not in the answer. */
+static size_t limit_in(rd_kafka_event_t *event)
+{
+    const rd_kafka_ConfigResource_t **resources;
+    const rd_kafka_ConfigEntry_t **entries;
+    size_t count = 0;
+
+    if (rd_kafka_event_error(event))
+        return 0;
+    resources =
+        rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event), &count);
+    if (count != 1 || rd_kafka_ConfigResource_error(resources[0]))
+        return 0;
+    entries = rd_kafka_ConfigResource_configs(resources[0], &count);
+    for (size_t i = 0; i < count; i++) {
+        const char *value = rd_kafka_ConfigEntry_value(entries[i]);
+
+        if (value && strcmp(rd_kafka_ConfigEntry_name(entries[i]), "max.message.bytes") == 0)
+            return strtoul(value, NULL, 10);
+    }
+    return 0;
+}
+
+static size_t ask_limit(struct topics *topics, const char *name, int timeout_ms)
+{
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(topics->handle, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(topics->handle);
+    rd_kafka_event_t *event = NULL;
+    size_t limit = 0;
+    char text[256];
+
+    if (rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text, sizeof(text)) == 0) {
+        rd_kafka_DescribeConfigs(topics->handle, &resource, 1, options, queue);
+        event = rd_kafka_queue_poll(queue, timeout_ms + 100);
+    }
+    if (event) {
+        limit = limit_in(event);
+        rd_kafka_event_destroy(event);
+    }
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_ConfigResource_destroy(resource);
+    rd_kafka_AdminOptions_destroy(options);
+    return limit;
+}
+
+size_t topics_message_max(struct topics *topics, const char *name, bool anew, mono_us deadline)
+{
+    struct topic *topic = find(topics, name);
+    mono_us now = clock_now(), until = now + LIMIT_TIMEOUT;
+    int left = clock_until_ms(deadline < until ? deadline : until);
+
+    if (!topic->handle)
+        return SIZE_MAX;
+    if (topic->message_max != 0 && (!anew || now < topic->asked_at + LIMIT_FRESH))
+        return topic->message_max;
+    topic->message_max = now >= topics->silent_until ? ask_limit(topics, name, left > 0 ? left : 1) : 0;
+    topic->asked_at = clock_now();
+    if (topic->message_max == 0 && now >= topics->silent_until)
+        topics->silent_until = topic->asked_at + LIMIT_SILENCE;
+    if (topic->message_max == 0)
+        topic->message_max = SIZE_MAX;
+    return topic->message_max;
 }
 
 /* ---- creating ---- */

@@ -26,6 +26,10 @@ enum sink_result topics_ensure(struct topics *topics, const char *const *names, 
 /* Partitions of a topic, 0 if it is not known. */
 int topics_partitions(struct topics *topics, const char *name);
 
+/* The largest record batch that the topic takes, SIZE_MAX if that cannot be known.  Asked once,
+ * or anew; the broker decides in the end. */
+size_t topics_message_max(struct topics *topics, const char *name, bool anew, mono_us deadline);
+
 struct topic_wish {
     const char *name;
     int partitions;  /* -1: the broker's default */

@@ -6,7 +6,7 @@
 
 static const char sql_acknowledge[] =
     "SELECT a.accepted, a.deliveries, a.endpoints FROM outbox.lane_acknowledge("
-    "$1, $2, $3, $4, $5, $6, $7, $8::uuid, $9, $10::uuid, $11, $12, $13) AS a";
+    "$1, $2, $3, $4, $5, $6, $7, $8::uuid, $9, $10::uuid, $11, $12, $13, $14) AS a";
 
 static const char sql_verify[] =
     "SELECT EXISTS (SELECT FROM outbox.tick WHERE id = $1 AND nonce = $2::uuid)"
@@ -44,6 +44,7 @@ int acknowledge(struct pg *pg, const struct acknowledgement *what, mono_us deadl
     pg_arg_int(&args, what->position.seq);
     pg_arg_bool(&args, what->position.done);
     pg_arg_int(&args, what->published);
+    pg_arg_int(&args, what->release);
     status = pg_exec(pg, sql_acknowledge, &args, 0, deadline, &result, reterr);
     if (status < 0)
         return status;

@@ -11,7 +11,8 @@ struct acknowledgement {
     int64_t epoch;
     struct position old;
     struct position position;
-    int64_t published; /* events between the two */
+    int64_t published; /* events between the two, and those of the release */
+    int64_t release;   /* of parked events, published too; 0: none */
 };
 
 struct acknowledged {

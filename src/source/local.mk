@@ -6,6 +6,7 @@ libsource_la_SOURCES = \
     %D%/maintain.c %D%/maintain.h \
     %D%/outlook.c %D%/outlook.h \
     %D%/page.c %D%/page.h \
+    %D%/parking.c %D%/parking.h \
     %D%/reader.c %D%/reader.h \
     %D%/routes.c %D%/routes.h \
     %D%/tick.c %D%/tick.h \

@@ -37,7 +37,8 @@ static const char sql_rest[] =
     "         WHERE p.low > s.last_value AND p.state = 'attached'),"
     "       o.due, o.later, h.unknown, h.parked, h.dead,"
     "       (SELECT coalesce(round(1000000 * extract(epoch FROM clock_timestamp() - min(p.rotated_at))), 0)::bigint"
-    "          FROM outbox.event_partition p)"
+    "          FROM outbox.event_partition p), k.count,"
+    "       round(1000000 * extract(epoch FROM clock_timestamp() - k.oldest))::bigint"
     "  FROM (SELECT count(*) FILTER (WHERE d.next_at <= now()) AS due,"
     "               count(*) FILTER (WHERE d.next_at > now()) AS later"
     "          FROM (SELECT next_at FROM outbox.delivery WHERE state IN ('pending', 'failed') LIMIT 50000) AS d) AS o,"
@@ -46,7 +47,9 @@ static const char sql_rest[] =
     "               (SELECT count(*) FROM (SELECT FROM outbox.delivery WHERE state = 'parked' LIMIT 50000) AS d)"
     "                   AS parked,"
     "               (SELECT count(*) FROM (SELECT FROM outbox.delivery WHERE state = 'dead' LIMIT 50000) AS d)"
-    "                   AS dead) AS h";
+    "                   AS dead) AS h,"
+    "       (SELECT count(*), coalesce(min(p.parked_at), clock_timestamp()) AS oldest"
+    "          FROM (SELECT parked_at FROM outbox.parked_event WHERE released_at IS NULL LIMIT 50000) AS p) AS k";
 
 static int read_lanes(struct pg *pg, mono_us deadline, struct outlook *ret, outbox_error **reterr)
 {
@@ -88,6 +91,8 @@ static int read_rest(struct pg *pg, mono_us deadline, struct outlook *ret, outbo
     ret->parked = pg_get_int(result, 0, 4);
     ret->dead = pg_get_int(result, 0, 5);
     ret->oldest_partition = pg_get_int(result, 0, 6);
+    ret->parked_events = pg_get_int(result, 0, 7);
+    ret->parked_age = pg_get_int(result, 0, 8);
     PQclear(result);
     return OUTBOX_OK;
 }

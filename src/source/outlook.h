@@ -28,6 +28,8 @@ struct outlook {
     int64_t unknown;
     int64_t parked;
     int64_t dead;
+    int64_t parked_events;
+    mono_us parked_age; /* of the oldest of them */
 };
 
 /* Cheap whatever the backlog is: nothing is counted beyond a limit, from where events are

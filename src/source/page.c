@@ -29,6 +29,8 @@ enum column {
 struct page {
     PGresult *rows;
     struct routes *routes;
+    bool *left_out; /* one for each row */
+    int left_out_count;
 };
 
 static int64_t get_int64(const PGresult *rows, int row, int column)
@@ -80,7 +82,7 @@ static bool row_fits(const PGresult *rows, int row)
 
 static int check_rows(const PGresult *rows, outbox_error **reterr)
 {
-    if (PQnfields(rows) != COLUMN_COUNT)
+    if (PQnfields(rows) < COLUMN_COUNT) /* what is behind them is the caller's */
         return outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "a page of events has %d columns", PQnfields(rows));
     for (int row = 0; row < PQntuples(rows); row++) {
         if (!row_fits(rows, row))
@@ -97,7 +99,10 @@ struct page *page_new(PGresult *rows, struct routes *routes, outbox_error **rete
     if (check_rows(rows, reterr) < 0)
         return NULL;
     page = calloc(1, sizeof(*page));
-    if (!page) {
+    if (page)
+        page->left_out = calloc((size_t)PQntuples(rows) + 1, sizeof(*page->left_out));
+    if (!page || !page->left_out) {
+        free(page);
         outbox__fail_memory(reterr);
         return NULL;
     }
@@ -112,6 +117,7 @@ void page_free(struct page *page)
         return;
     PQclear(page->rows);
     routes_unref(page->routes);
+    free(page->left_out);
     free(page);
 }
 
@@ -144,6 +150,47 @@ void page_get(const struct page *page, int index, struct page_event *ret)
     };
     if (!ret->topic)
         ret->topic = routes_topic(page->routes, ret->type);
+}
+
+/* The rows are in the order of seq.  -1: none. */
+static int find_row(const struct page *page, int64_t seq)
+{
+    int low = 0, high = page_count(page);
+
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+
+        if (get_int64(page->rows, middle, COLUMN_SEQ) < seq)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < page_count(page) && get_int64(page->rows, low, COLUMN_SEQ) == seq ? low : -1;
+}
+
+bool page_has(const struct page *page, int64_t seq)
+{
+    return find_row(page, seq) >= 0;
+}
+
+void page_leave_out(struct page *page, int64_t seq)
+{
+    int row = find_row(page, seq);
+
+    if (row < 0 || page->left_out[row])
+        return;
+    page->left_out[row] = true;
+    page->left_out_count++;
+}
+
+bool page_is_left_out(const struct page *page, int index)
+{
+    return page->left_out[index];
+}
+
+int page_count_kept(const struct page *page)
+{
+    return page_count(page) - page->left_out_count;
 }
 
 size_t page_payload_bytes(const struct page *page)

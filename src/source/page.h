@@ -40,6 +40,12 @@ struct page *page_new(PGresult *rows, struct routes *routes, outbox_error **rete
 void page_free(struct page *page);
 int page_count(const struct page *page);
 void page_get(const struct page *page, int index, struct page_event *ret);
+bool page_has(const struct page *page, int64_t seq);
+/* Leaves the event out, if the page has it: it is parked. */
+void page_leave_out(struct page *page, int64_t seq);
+bool page_is_left_out(const struct page *page, int index);
+/* Without those that are left out. */
+int page_count_kept(const struct page *page);
 /* Bytes of all payloads together. */
 size_t page_payload_bytes(const struct page *page);
 

@@ -222,3 +222,18 @@ int reader_read(struct reader *reader, struct pg *pg, const struct position *pos
     *ret_page = page;
     return OUTBOX_OK;
 }
+
+int reader_make_page(struct reader *reader, struct pg *pg, PGresult *rows, mono_us deadline, struct page **ret_page,
+                     outbox_error **reterr)
+{
+    int status = load_routes(reader, pg, deadline, reterr);
+
+    if (status == OUTBOX_OK) {
+        *ret_page = page_new(rows, reader->routes, reterr);
+        if (*ret_page)
+            return OUTBOX_OK;
+        status = OUTBOX_EINTERNAL;
+    }
+    PQclear(rows);
+    return status;
+}

@@ -29,4 +29,9 @@ void reader_free(struct reader *reader);
 int reader_read(struct reader *reader, struct pg *pg, const struct position *position, int limit,
                 mono_us deadline, struct page **ret_page, bool *ret_ended, outbox_error **reterr);
 
+/* Makes a page of rows that were selected otherwise, with any columns behind those of a page, and takes
+ * them over, even on failure. */
+int reader_make_page(struct reader *reader, struct pg *pg, PGresult *rows, mono_us deadline, struct page **ret_page,
+                     outbox_error **reterr);
+
 #endif

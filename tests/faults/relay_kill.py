@@ -40,6 +40,9 @@ POINTS = {
     "webhook_after_send": 5,
     "webhook_after_record": 3,
 }
+# These are passed only when an event is parked, or released: once is enough.
+PARKING = ("relay_before_park", "relay_after_park")
+RELEASING = ("relay_after_release_taken", "relay_before_release_acknowledged", "relay_after_release_acknowledged")
 # Small, so that there are several Kafka transactions in a batch.
 OPTIONS = {"batch_events": "5", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
 # Of a writer, after each transaction: no more than what the relay keeps up with.
@@ -126,11 +129,60 @@ def kill_at(point, passage):
     tap.diag(f"{time.monotonic() - started:.1f} s")
 
 
+def parked(outbox, number):
+    return tap.wait_until(lambda: outbox.sql("select count(*) from outbox.parked_event where released_at is null")
+                          [0][0] == number, 45)
+
+
+def reroute(outbox, topic):
+    outbox.sql("select outbox.parked_reroute(array_agg(seq), %s) from outbox.parked_event where state = 'parked'",
+               (topic,))
+
+
+def types(outbox, topic):
+    records = sorted(outbox.records(topic), key=lambda r: (r["partition"], r["offset"]))
+    return [relay.header(r, "outbox-type") for r in records]
+
+
+def kill_parking(point):
+    """An event too large for its topic, which goes to another in the end."""
+    outbox = relay.Outbox()
+    orders, large = outbox.create_topic("orders", 1, "max.message.bytes=10000"), outbox.create_topic("large", 1)
+    for number in range(1, 21):
+        outbox.emit(type=str(number), topic=orders, key=f"k{number % 3}", payload='"%s"' % ("x" * (20000 if number == 5 else 9)))
+    behind = [n for n in range(5, 21) if n % 3 == 2]
+    try:
+        if point in RELEASING:
+            process = outbox.start(**OPTIONS)
+            parked(outbox, len(behind))
+            process.stop()
+            reroute(outbox, large)
+        die_at(outbox, point, OPTIONS)
+        process = outbox.start(**OPTIONS)
+        if point in PARKING:
+            tap.ok(parked(outbox, len(behind)), f"kill -9 at {point}: parked all the same, with what waits")
+            reroute(outbox, large)
+        tap.ok(parked(outbox, 0), f"kill -9 at {point}: released in the end")
+        tap.ok(tap.wait_until(lambda: outbox.unpublished() == 0, 45), f"kill -9 at {point}: all is published")
+        process.stop()
+    except Failure as failure:
+        tap.ok(False, f"kill -9 at {point}")
+        tap.diag(str(failure))
+        return
+    found = types(outbox, orders)
+    tap.is_((types(outbox, large), sorted(found, key=int)), (["5"], [str(n) for n in range(1, 21) if n != 5]),
+            f"kill -9 at {point}: each event once")
+    tap.is_([n for n in found if int(n) % 3 == 2], ["2", *(str(n) for n in behind[1:])],
+            f"kill -9 at {point}: in order")
+
+
 def main():
     only = sys.argv[1:]
-    tap.is_(points_in_source(), set(POINTS), "every fault point of the source has its test")
-    tap.side_by_side([functools.partial(kill_at, point, passage) for point, passage in POINTS.items()
-                      if not only or point in only])
+    tap.is_(points_in_source(), {*POINTS, *PARKING, *RELEASING}, "every fault point of the source has its test")
+    tap.side_by_side([*(functools.partial(kill_parking, point) for point in (*PARKING, *RELEASING)
+                        if not only or point in only),
+                      *(functools.partial(kill_at, point, passage) for point, passage in POINTS.items()
+                        if not only or point in only)])
     tap.done_testing()
 
 

@@ -124,6 +124,7 @@ def all_the_way(world):
     status, output, errors = tap.run([relay.TOPIC_DUMP, "--bootstrap", kafka.plain, "--isolation", "read_committed",
                                       "--json", "--timeout", "60", "orders", "new.one"])
     tap.is_(len(output.splitlines()), 3, "each event is in Kafka once")
+    right_taken_away(world, before + 2)
     running.stop()
     tap.ok(secure.without_secrets(running.log()), "no secret in the relay's log")
     tap.diag(errors)
@@ -131,6 +132,18 @@ def all_the_way(world):
     _, text = reader.doctor()
     tap.ok("kafka_unreachable" not in text and f"replication_low: {PROGRESS}" in text, "doctor, with outbox_reader, reaches Kafka")
     tap.diag(text)
+
+
+def right_taken_away(world, before):
+    """... from one topic: it is parked, the other flows."""
+    world.kafka.disallow("write", "topic", "orders")
+    world.emit("orders")
+    world.emit("new.thing")
+    tap.ok(tap.wait_until(lambda: world.published() == before + 1, 45), "a right is taken away: another topic flows")
+    tap.is_(tap.sql(world.postgres.owner, "select topic, reason from outbox.parked_topic"), [("orders", "topic_denied")],
+            "a right is taken away: the topic is parked")
+    world.kafka.allow("write", "topic", "orders")
+    tap.ok(tap.wait_until(lambda: world.published() == before + 2, 60), "a right is given back: what waited is published")
 
 
 def topics(world):

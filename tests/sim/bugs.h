@@ -23,7 +23,11 @@
     X(BUG_CONFIRM_EARLY, "confirm_early", "at least once, a page counts when it is sent")                      \
     X(BUG_LATE_CLAIM, "late_claim", "the time in which a claimed delivery may be sent runs from the answer")  \
     X(BUG_MARKER_TOO_SOON, "marker_too_soon", "a marker that is not visible yet is taken for lost")          \
-    X(BUG_BELL_WITHOUT_LOOK, "bell_without_look", "the ticker sleeps without a look with the bell held")
+    X(BUG_BELL_WITHOUT_LOOK, "bell_without_look", "the ticker sleeps without a look with the bell held") \
+    X(BUG_RELEASE_UNMARKED, "release_unmarked", "a marker does not name the release that it is committed with") \
+    X(BUG_RELEASE_AHEAD, "release_ahead", "what is parked goes on before the lane has come to it")           \
+    X(BUG_PARKED_STAYS, "parked_stays", "a batch that is read again leaves what is parked in its old place")  \
+    X(BUG_NOT_BEHIND, "not_behind", "what comes after a parked event of its key does not wait")
 
 enum bug {
 #define BUG_ENUM(constant, name, text) constant,

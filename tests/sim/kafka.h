@@ -51,6 +51,7 @@ struct kafka_record {
 struct kafka_marker {
     struct position position;
     int64_t published;
+    int64_t release;
     int incarnation;
 };
 

@@ -9,6 +9,7 @@ check_PROGRAMS += %D%/sim-run
     %D%/pg.c %D%/pg.h \
     %D%/pg_delivery.c \
     %D%/pg_lane.c \
+    %D%/pg_parking.c \
     %D%/pg_tick.c \
     %D%/relay.c %D%/relay.h \
     %D%/relay_db.c \

@@ -62,6 +62,10 @@ void oracle_published(struct sim *sim, const struct kafka_record *record)
     const struct pg_txn *txn = row ? &sim->pg.txns[row->txn] : NULL;
 
     TELL(sim, "published: event %d, seq %lld", record->event, (long long)record->seq);
+    if (sim->oracle.events[record->event].discarded && !sim->oracle.data_lost)
+        oracle_fail(sim, "event %d is published and was discarded", record->event);
+    if (sim->nature[record->event] != NATURE_GOOD)
+        oracle_fail(sim, "event %d is published and Kafka refuses it: the model is wrong", record->event);
     if (++sim->oracle.events[record->event].published > 1) {
         if (sim->publish == PUBLISH_EXACTLY_ONCE)
             oracle_fail(sim, "event %d is published twice", record->event);
@@ -126,6 +130,29 @@ static const struct kafka_marker *decided_marker(const struct kafka *kafka)
     return kafka_last_marker(kafka);
 }
 
+static void acknowledged(struct sim *sim, const struct pg_row *row)
+{
+    struct oracle_event *event = &sim->oracle.events[row->event];
+
+    event->acknowledged = true;
+    for (int endpoint = 0; endpoint < PG_ENDPOINTS; endpoint++)
+        event->wanted[endpoint] = sim->pg.endpoints[endpoint].enabled;
+    if (event->published == 0 && sim->kafka.state != KAFKA_PREPARED && !sim->oracle.data_lost)
+        oracle_fail(sim, "event %d is acknowledged and not published", row->event);
+}
+
+void oracle_released(struct sim *sim, const struct pg_row *row)
+{
+    TELL(sim, "released: event %d", row->event);
+    acknowledged(sim, row);
+}
+
+void oracle_discarded(struct sim *sim, const struct pg_row *row)
+{
+    TELL(sim, "discarded: event %d", row->event);
+    sim->oracle.events[row->event].discarded = true;
+}
+
 void oracle_acknowledged(struct sim *sim, const struct position *position)
 {
     const struct kafka_marker *marker = decided_marker(&sim->kafka);
@@ -137,15 +164,10 @@ void oracle_acknowledged(struct sim *sim, const struct position *position)
         oracle_fail(sim, "an acknowledgement beyond the marker");
     for (int i = 0; i < sim->pg.row_count; i++) {
         const struct pg_row *row = &sim->pg.rows[i];
-        struct oracle_event *event = &sim->oracle.events[row->event];
 
-        if (event->acknowledged || !pg_covered(sim, position, row))
-            continue;
-        event->acknowledged = true;
-        for (int endpoint = 0; endpoint < PG_ENDPOINTS; endpoint++)
-            event->wanted[endpoint] = sim->pg.endpoints[endpoint].enabled;
-        if (event->published == 0 && sim->kafka.state != KAFKA_PREPARED && !sim->oracle.data_lost)
-            oracle_fail(sim, "event %d is acknowledged and not published", row->event);
+        if (!sim->oracle.events[row->event].acknowledged && row->parked == PG_NOT_PARKED &&
+            pg_covered(sim, position, row))
+            acknowledged(sim, row);
     }
 }
 
@@ -235,7 +257,7 @@ static const char *missing_deliveries(const struct sim *sim)
 
         if (!pg_row_live(&sim->pg, row))
             continue;
-        if (!event->acknowledged)
+        if (!event->acknowledged && !event->discarded)
             return "an event is not acknowledged";
         for (int endpoint = 0; endpoint < PG_ENDPOINTS; endpoint++) {
             if (has_delivery(&sim->pg, row->event, endpoint) != event->wanted[endpoint])
@@ -261,7 +283,9 @@ static const char *missing(const struct sim *sim)
     for (int i = 0; i < pg->row_count; i++) {
         const struct pg_row *row = &pg->rows[i];
 
-        if (!pg_row_live(pg, row))
+        if (pg_is_parked(row) && !sim->oracle.data_lost)
+            return row->parked == PG_HELD ? "an event is parked" : "an event that may go on is parked";
+        if (!pg_row_live(pg, row) || sim->oracle.events[row->event].discarded)
             continue;
         if (sim->oracle.events[row->event].published == 0)
             return "a committed event is not published";

@@ -18,6 +18,7 @@ struct sim;
 struct oracle_event {
     int published;
     bool acknowledged;
+    bool discarded;
     bool wanted[PG_ENDPOINTS]; /* a delivery, as of that acknowledgement */
     struct {
         int effects;
@@ -50,6 +51,8 @@ void oracle_commit_decided(struct sim *sim);
 void oracle_piped(struct sim *sim, int64_t process_started);
 void oracle_init(struct sim *sim, int64_t process_started);
 void oracle_acknowledged(struct sim *sim, const struct position *position);
+void oracle_released(struct sim *sim, const struct pg_row *row);
+void oracle_discarded(struct sim *sim, const struct pg_row *row);
 void oracle_halted(struct sim *sim, int relay, enum lane_halt halt);
 void oracle_send_begins(struct sim *sim, const struct pg_delivery *delivery);
 void oracle_effect(struct sim *sim, int event, int endpoint);

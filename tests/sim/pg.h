@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/delivery.h"
+#include "core/lane.h"
 #include "core/position.h"
 
 struct sim;
@@ -40,6 +41,16 @@ struct pg_txn {
     bool notifies;
 };
 
+/* What there is of it in outbox.parked_event. */
+enum pg_parked {
+    PG_NOT_PARKED,
+    PG_HELD,   /* an operator decides */
+    PG_BEHIND,
+    PG_RETRY,
+    PG_RELEASED,
+    PG_DISCARDED
+};
+
 /* A row of outbox.event. */
 struct pg_row {
     int64_t seq;
@@ -48,6 +59,9 @@ struct pg_row {
     int key;      /* negative: none */
     int txn;
     bool undone;  /* by a rollback to a savepoint */
+    enum pg_parked parked;
+    int64_t tick;    /* if parked: the from_tick of its batch */
+    int64_t release; /* 0: none */
 };
 
 struct pg_snapshot {
@@ -150,6 +164,7 @@ struct pg {
     struct pg_delivery deliveries[PG_DELIVERIES];
     int delivery_count;
     int64_t last_token;
+    int64_t last_release;
 };
 
 void pg_init(struct sim *sim);
@@ -196,9 +211,18 @@ enum pg_acknowledged {
     PG_NOT_ACCEPTED,
     PG_RAISED
 };
-enum pg_acknowledged pg_lane_acknowledge(struct sim *sim, int64_t epoch, const struct position *old,
-                                         const struct position *position, int64_t published);
+enum pg_acknowledged pg_lane_acknowledge(struct sim *sim, const struct lane_action *action);
 int pg_endpoints(const struct pg *pg);
+
+/* Parking: false, or -1, when another owns the lane. */
+bool pg_is_parked(const struct pg_row *row); /* and its way is not decided */
+bool pg_park(struct sim *sim, int64_t epoch, int64_t tick, const int *events, int count);
+/* Parks those of a page's rows that wait behind others. */
+bool pg_park_behind(struct sim *sim, int64_t epoch, int64_t tick, const int *rows, int count);
+/* The rows, in the lane's order; *ret_release: their id. */
+int pg_take_release(struct sim *sim, int64_t epoch, int limit, int *ret, int64_t *ret_release);
+void pg_released(struct sim *sim, int64_t release);
+void pg_operate_later(struct sim *sim);
 
 /* Deliveries. */
 void pg_delivery_insert(struct sim *sim, const struct pg_row *row);

@@ -62,8 +62,10 @@ static void insert_deliveries(struct sim *sim, const struct position *batch, int
     int rows[PG_ROWS];
     int count = pg_batch(sim, batch, upto, PG_ROWS, rows);
 
-    for (int i = 0; i < count; i++)
-        pg_delivery_insert(sim, &sim->pg.rows[rows[i]]);
+    for (int i = 0; i < count; i++) {
+        if (sim->pg.rows[rows[i]].parked == PG_NOT_PARKED)
+            pg_delivery_insert(sim, &sim->pg.rows[rows[i]]);
+    }
 }
 
 /* outbox.lane_interval() */
@@ -94,11 +96,11 @@ static bool follows(const struct position *old, const struct position *new)
     return new->to.id >= new->from.id && (!same || new->seq >= old->seq) && (same || new->from.id >= old->to.id);
 }
 
-enum pg_acknowledged pg_lane_acknowledge(struct sim *sim, int64_t epoch, const struct position *old,
-                                         const struct position *position, int64_t published)
+enum pg_acknowledged pg_lane_acknowledge(struct sim *sim, const struct lane_action *action)
 {
+    const struct position *old = &action->old, *position = &action->position;
     struct pg *pg = &sim->pg;
-    bool condition = pg->epoch == epoch && pg->position.from.id == old->from.id &&
+    bool condition = pg->epoch == action->epoch && pg->position.from.id == old->from.id &&
                      pg->position.to.id == old->to.id && pg->position.seq == old->seq;
 
     if (!follows(old, position) || !pg_tick_find(sim, &position->from) || !pg_tick_find(sim, &position->to))
@@ -107,9 +109,11 @@ enum pg_acknowledged pg_lane_acknowledge(struct sim *sim, int64_t epoch, const s
         return PG_NOT_ACCEPTED;
     pg->position = *position;
     pg->started = true;
-    pg->published += published;
+    pg->published += action->published;
     if (pg_endpoints(pg) > 0)
         deliver_interval(sim, old, position);
+    if (action->release != 0)
+        pg_released(sim, action->release);
     pg_statement_commit(sim);
     oracle_acknowledged(sim, position);
     return PG_ACCEPTED;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define LANE_BATCH 3
+#define SPINS_MAX 20 /* timers of one moment */
 
 int relay_state(const struct relay *relay)
 {
@@ -45,6 +46,16 @@ struct page_copy *relay_page(struct sim *sim, struct relay *relay, uint64_t id)
 static void free_page(struct sim *sim, struct relay *relay, uint64_t id)
 {
     relay_page(sim, relay, id)->id = 0;
+}
+
+int relay_blame(struct sim *sim, struct relay *relay, const struct page_copy *page, enum nature nature)
+{
+    relay->fault_count = 0;
+    for (int i = 0; i < page->count; i++) {
+        if (sim->nature[page->records[i].event] == nature)
+            relay->faults[relay->fault_count++] = page->records[i].event;
+    }
+    return relay->fault_count;
 }
 
 static void carry_out(struct sim *sim, struct relay *relay, const struct lane_action *action)
@@ -139,6 +150,12 @@ static void on_timer(struct sim *sim, const struct moment *moment)
     if (!relay_ready(sim, moment) || relay->timer != moment->number)
         return;
     relay->timer = 0;
+    relay->spins = relay->spun_at == sim->world.now ? relay->spins + 1 : 0;
+    relay->spun_at = sim->world.now;
+    if (relay->spins > SPINS_MAX) {
+        oracle_fail(sim, "relay %d spins: a timer is due and nothing follows", relay->id);
+        return;
+    }
     if (lane_next_timer(relay->lane) <= sim->world.now)
         relay_handle(sim, relay, (struct lane_event){.kind = LANE_EVENT_TIMER});
     else
@@ -147,7 +164,7 @@ static void on_timer(struct sim *sim, const struct moment *moment)
 
 void relay_answer(struct sim *sim, struct relay *relay, enum executor executor, struct lane_event event)
 {
-    if (event.kind == LANE_EVENT_PAGE && event.count > 0) {
+    if ((event.kind == LANE_EVENT_PAGE || event.kind == LANE_EVENT_RELEASE) && event.count > 0) {
         struct page_copy *slot = relay_page(sim, relay, 0);
 
         *slot = relay->calls[executor]->page;
@@ -183,7 +200,7 @@ void relay_start(struct sim *sim, int index)
     struct lane_settings settings = {
         .lease = LEASE, .lease_renew = LEASE_RENEW, .lease_margin = LEASE_MARGIN,
         .acknowledge_interval = 1 * SEC, .marker_interval = 30 * SEC, .commit_timeout = TRANSACTION_TIMEOUT,
-        .backoff_min = 100 * MS, .backoff_max = 5 * SEC, .batch_events = LANE_BATCH,
+        .release_interval = 1 * SEC, .backoff_min = 100 * MS, .backoff_max = 5 * SEC, .batch_events = LANE_BATCH,
         .seed = random_next(&sim->world.random)};
     struct relay *relay = &sim->relays[index];
     int life = relay->life;

@@ -10,6 +10,7 @@
 #include "core/ticker.h"
 #include "sim/kafka.h"
 #include "sim/pg.h"
+#include "sim/workload.h"
 #include "sim/world.h"
 
 #define RELAYS_MAX 3
@@ -41,6 +42,12 @@ struct page_copy {
     struct kafka_record records[PAGE_ROWS];
 };
 
+/* What src/relay/parking.c knows. */
+struct parking {
+    bool open;    /* something waits */
+    int64_t last; /* no event beyond this seq was ever parked */
+};
+
 /* An action that a server is asked for. */
 struct call {
     struct lane_action action;
@@ -51,6 +58,9 @@ struct call {
     int64_t last; /* of a tick: the newest that the ticker knows */
     struct lane_event answer;
     struct page_copy page;
+    int faults[PAGE_ROWS]; /* events to be parked */
+    int fault_count;
+    struct parking parking;
 };
 
 struct producer {
@@ -143,6 +153,8 @@ struct relay {
     struct lane *lane;
     enum lane_state told;
     int64_t timer;
+    int64_t spun_at;
+    int spins;
     int incarnation;
     struct call *calls[EXECUTORS];
     struct kafka_job kafka;
@@ -154,6 +166,9 @@ struct relay {
     struct position acked;        /* likewise */
     struct page_copy pages[PAGES];
     uint64_t last_page;
+    int faults[PAGE_ROWS]; /* events that the last refusal named */
+    int fault_count;
+    struct parking parking;
     struct tick_worker tick;
     struct webhook_worker webhooks;
 };
@@ -175,6 +190,9 @@ bool relay_ready(struct sim *sim, const struct moment *moment);
 void relay_handle(struct sim *sim, struct relay *relay, struct lane_event event);
 void relay_answer(struct sim *sim, struct relay *relay, enum executor executor, struct lane_event event);
 struct page_copy *relay_page(struct sim *sim, struct relay *relay, uint64_t id);
+
+/* Notes the page's events that Kafka says this to; returns how many there are. */
+int relay_blame(struct sim *sim, struct relay *relay, const struct page_copy *page, enum nature nature);
 
 void relay_db_submit(struct sim *sim, struct relay *relay, const struct lane_action *action);
 void relay_keeper_submit(struct sim *sim, struct relay *relay, const struct lane_action *action);

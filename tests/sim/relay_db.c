@@ -3,6 +3,18 @@
 
 #include <string.h>
 
+static void survey(const struct sim *sim, struct parking *parking)
+{
+    *parking = (struct parking){0};
+    for (int i = 0; i < sim->pg.row_count; i++) {
+        const struct pg_row *row = &sim->pg.rows[i];
+
+        parking->open = parking->open || pg_is_parked(row);
+        if (row->parked != PG_NOT_PARKED && row->seq > parking->last)
+            parking->last = row->seq;
+    }
+}
+
 static void fill_acquired(struct sim *sim, struct call *call, const struct pg_grant *grant)
 {
     struct lane_event *event = &call->answer;
@@ -15,6 +27,8 @@ static void fill_acquired(struct sim *sim, struct call *call, const struct pg_gr
     event->at_least_once = sim->pg.at_least_once;
     event->standing = sim->pg.other_server ? LANE_HALT_WRONG_SERVER : LANE_HALT_NONE;
     event->endpoints = pg_endpoints(&sim->pg);
+    survey(sim, &call->parking);
+    event->parked = call->parking.open;
 }
 
 static void acquire(struct sim *sim, struct call *call, int relay)
@@ -27,34 +41,82 @@ static void acquire(struct sim *sim, struct call *call, int relay)
         fill_acquired(sim, call, &grant);
 }
 
+/* What is parked is looked at only if something may be. */
+static bool filter(struct sim *sim, struct call *call, const int *rows, int count)
+{
+    int64_t tick = call->action.position.from.id;
+
+    if (count == 0 || (!call->parking.open && sim->pg.rows[rows[0]].seq > call->parking.last))
+        return true;
+    if (!pg_park_behind(sim, call->action.epoch, tick, rows, count))
+        return false;
+    for (int i = 0; i < count; i++) {
+        const struct pg_row *row = &sim->pg.rows[rows[i]];
+
+        if (row->parked != PG_NOT_PARKED && row->seq > call->parking.last)
+            call->parking.last = row->seq;
+    }
+    return true;
+}
+
+static void add_record(struct call *call, const struct pg_row *row, int64_t tick)
+{
+    call->page.records[call->page.count++] = (struct kafka_record){row->event, row->key, row->seq, tick};
+    call->answer.count++;
+    call->answer.bytes += EVENT_BYTES;
+}
+
 static void read_page(struct sim *sim, struct call *call)
 {
     const struct lane_action *action = &call->action;
     int rows[PAGE_ROWS];
     int count = pg_batch(sim, &action->position, INT64_MAX, action->limit, rows);
 
-    if (count < 0) { /* a tick is not there */
+    if (count < 0 || !filter(sim, call, rows, count)) { /* a tick is not there, or the lane is another's */
         call->answer.kind = LANE_EVENT_DB_FAILED;
         return;
     }
     call->answer.kind = LANE_EVENT_PAGE;
-    call->answer.count = count;
-    call->answer.bytes = (int64_t)count * EVENT_BYTES;
+    call->answer.parked = call->parking.open;
     call->answer.found = count < action->limit;
     for (int i = 0; i < count; i++) {
         const struct pg_row *row = &sim->pg.rows[rows[i]];
 
-        call->page.records[i] = (struct kafka_record){row->event, row->key, row->seq, action->position.to.id};
+        if (row->parked == PG_NOT_PARKED)
+            add_record(call, row, action->position.from.id);
         call->answer.position.seq = row->seq;
     }
-    call->page.count = count;
+}
+
+static void park(struct sim *sim, struct call *call)
+{
+    bool parked = pg_park(sim, call->action.epoch, call->action.position.from.id, call->faults, call->fault_count);
+
+    call->answer.kind = parked ? LANE_EVENT_PARKED : LANE_EVENT_DB_FAILED;
+    survey(sim, &call->parking);
+    call->parking.open = true;
+}
+
+static void take_release(struct sim *sim, struct call *call)
+{
+    int rows[PAGE_ROWS];
+    int count = pg_take_release(sim, call->action.epoch, call->action.limit, rows, &call->answer.release);
+
+    if (count < 0) {
+        call->answer.kind = LANE_EVENT_DB_FAILED;
+        return;
+    }
+    call->answer.kind = LANE_EVENT_RELEASE;
+    for (int i = 0; i < count; i++)
+        add_record(call, &sim->pg.rows[rows[i]], sim->pg.rows[rows[i]].tick);
+    if (count == 0)
+        survey(sim, &call->parking);
+    call->answer.parked = count > 0 || call->parking.open;
 }
 
 static void acknowledge(struct sim *sim, struct call *call)
 {
-    const struct lane_action *action = &call->action;
-
-    switch (pg_lane_acknowledge(sim, action->epoch, &action->old, &action->position, action->published)) {
+    switch (pg_lane_acknowledge(sim, &call->action)) {
     case PG_RAISED:
         if (!sim->oracle.data_lost)
             oracle_fail(sim, "an acknowledgement raised: its position cannot be");
@@ -100,7 +162,15 @@ static void carry_out(struct sim *sim, struct call *call, int relay)
     case LANE_DO_ACKNOWLEDGE:
         acknowledge(sim, call);
         return;
-    default: /* release, or note a halt and release */
+    case LANE_DO_PARK:
+        park(sim, call);
+        return;
+    case LANE_DO_TAKE_RELEASE:
+        take_release(sim, call);
+        return;
+    default:
+        if (action->kind != LANE_DO_RELEASE && action->kind != LANE_DO_NOTE_HALT)
+            oracle_fail(sim, "relay %d: there is no model of action %d", relay, (int)action->kind);
         event->kind = LANE_EVENT_RELEASED;
         pg_lane_release(sim, action->epoch);
         return;
@@ -117,8 +187,11 @@ static void come_back(struct sim *sim, const struct moment *moment)
     struct relay *relay = &sim->relays[moment->relay];
     struct call *call = moment->data;
 
-    if (relay_ready(sim, moment) && relay->calls[executor_of(call)] == call)
-        relay_answer(sim, relay, executor_of(call), call->answer);
+    if (!relay_ready(sim, moment) || relay->calls[executor_of(call)] != call)
+        return;
+    if (executor_of(call) == EXECUTOR_DB)
+        relay->parking = call->parking;
+    relay_answer(sim, relay, executor_of(call), call->answer);
 }
 
 /* No answer: the connection is given up, whatever the server does yet. */
@@ -212,6 +285,12 @@ void relay_db_submit(struct sim *sim, struct relay *relay, const struct lane_act
     if (relay->calls[EXECUTOR_DB])
         oracle_fail(sim, "relay %d: two statements at once", relay->id);
     relay->calls[EXECUTOR_DB] = call;
+    call->parking = relay->parking;
+    if (action->kind == LANE_DO_PARK) {
+        memcpy(call->faults, relay->faults, sizeof(call->faults));
+        call->fault_count = relay->fault_count;
+        relay->fault_count = 0;
+    }
     send(sim, relay, call, faults_take(sim, FAULT_OF_DB, relay->id, (int)action->kind));
 }
 

@@ -14,7 +14,7 @@ struct wire {
     int step;
     bool answer_lost;
     bool answered;
-    bool refused, failed;
+    bool refused, failed, bad;
     bool fails_after; /* carried out, and an error all the same */
 };
 
@@ -31,6 +31,32 @@ static void fail(struct sim *sim, struct relay *relay, bool refused)
 {
     relay->kafka_committing = false;
     finish(sim, relay, (struct lane_event){.kind = LANE_EVENT_KAFKA_FAILED, .refused = refused});
+}
+
+/* The broker does not say which record it was: only of one that stood alone it is known. */
+static void fail_batch(struct sim *sim, struct relay *relay)
+{
+    bool alone = relay->kafka.page.count == 1 && relay_blame(sim, relay, &relay->kafka.page, NATURE_BAD) == 1;
+
+    finish(sim, relay, (struct lane_event){.kind = LANE_EVENT_KAFKA_FAILED, .refused = true, .at_fault = alone});
+}
+
+/* Before anything is begun. */
+static void refuse(struct sim *sim, const struct moment *moment)
+{
+    struct relay *relay = &sim->relays[moment->relay];
+
+    if (relay_ready(sim, moment) && relay->kafka.serial == (uint64_t)moment->number)
+        finish(sim, relay, (struct lane_event){.kind = LANE_EVENT_REFUSED, .refused = true, .at_fault = true});
+}
+
+static bool is_bad(const struct sim *sim, const struct kafka_request *request)
+{
+    for (int i = 0; i < request->count; i++) {
+        if (sim->nature[request->records[i].event] == NATURE_BAD)
+            return true;
+    }
+    return false;
 }
 
 /* A marker as a worse design would have kept it. */
@@ -67,6 +93,7 @@ static void finish_marker(struct sim *sim, struct relay *relay, const struct kaf
     if (event.found) {
         event.position = use.marker.position;
         event.published = use.marker.published;
+        event.release = use.marker.release;
     }
     spoil(sim, relay, &event);
     if (sim->bug == BUG_MARKER_TOO_SOON && comparing && sim->pg.started &&
@@ -142,7 +169,9 @@ static void come_back(struct sim *sim, const struct moment *moment)
     if (!relay_ready(sim, moment) || !concerns(relay, wire))
         return;
     wire->answered = true;
-    if (wire->refused || wire->failed) {
+    if (wire->bad) {
+        fail_batch(sim, relay);
+    } else if (wire->refused || wire->failed) {
         fail(sim, relay, wire->refused);
     } else if (wire->answer.error == KAFKA_CONCURRENT) {
         again.at = sim->world.now + BACKOFF;
@@ -164,7 +193,8 @@ static void arrive(struct sim *sim, const struct moment *moment)
 
     if (sim->kafka.down_until > sim->world.now)
         return; /* lost */
-    if (!wire->refused && (!wire->failed || wire->fails_after))
+    wire->bad = wire->request.api == KAFKA_PRODUCE && is_bad(sim, &wire->request);
+    if (!wire->bad && !wire->refused && (!wire->failed || wire->fails_after))
         kafka_serve(sim, &wire->request, &wire->answer);
     if (wire->answer_lost)
         return;
@@ -256,8 +286,9 @@ static void publish(struct sim *sim, struct relay *relay, struct wire *wire)
         job->step = 3;
         wire->request.api = KAFKA_PRODUCE_MARKER;
         wire->request.sequence = job->producer->sequence[1];
-        wire->request.marker = (struct kafka_marker){job->action.position, job->action.published,
-                                                     relay->incarnation};
+        wire->request.marker = (struct kafka_marker){
+            .position = job->action.position, .published = job->action.published, .incarnation = relay->incarnation,
+            .release = sim->bug == BUG_RELEASE_UNMARKED ? 0 : job->action.release};
     }
     send(sim, relay, wire);
 }
@@ -392,5 +423,12 @@ void relay_kafka_submit(struct sim *sim, struct relay *relay, const struct lane_
     job->deadline = sim->world.now + TRANSACTION_TIMEOUT * (action->kind == LANE_DO_OPEN_PRODUCER ? 2 : 1);
     if (action->page != 0)
         job->page = *relay_page(sim, relay, action->page);
+    if (action->kind == LANE_DO_PUBLISH && relay_blame(sim, relay, &job->page, NATURE_TOO_LARGE) > 0) {
+        struct moment moment = relay_moment(sim, relay->id, world_latency(&sim->world), refuse, NULL);
+
+        moment.number = (int64_t)job->serial;
+        world_add(&sim->world, moment);
+        return;
+    }
     next(sim, relay);
 }

@@ -10,7 +10,7 @@ struct wire {
     struct pipe *pipe;
     int slot;
     int try;
-    bool answer_lost, refused, failed, fails_after;
+    bool answer_lost, refused, failed, fails_after, bad;
 };
 
 static void send(struct sim *sim, struct relay *relay, int slot);
@@ -23,11 +23,26 @@ static bool concerns(const struct relay *relay, const struct wire *wire)
            page->slot == wire->slot && !page->arrived && page->tries == wire->try;
 }
 
-static void fail(struct sim *sim, struct relay *relay, bool refused)
+static void tell_failure(struct sim *sim, struct relay *relay, bool refused, bool at_fault)
 {
     relay->pipe->failed = true;
     if (!relay->pipe->closing)
-        relay_handle(sim, relay, (struct lane_event){.kind = LANE_EVENT_DELIVERY_FAILED, .refused = refused});
+        relay_handle(sim, relay, (struct lane_event){.kind = LANE_EVENT_DELIVERY_FAILED, .refused = refused,
+                                                     .at_fault = at_fault});
+}
+
+static void fail(struct sim *sim, struct relay *relay, bool refused)
+{
+    tell_failure(sim, relay, refused, false);
+}
+
+/* Of several records, or pages, it is not known who is at fault. */
+static void fail_batch(struct sim *sim, struct relay *relay, const struct page_copy *page)
+{
+    bool alone = page->count == 1 && relay->pipe->count - relay->pipe->confirmed == 1 && !relay->pipe->closing &&
+                 relay_blame(sim, relay, page, NATURE_BAD) == 1;
+
+    tell_failure(sim, relay, true, alone);
 }
 
 static void confirm(struct sim *sim, struct relay *relay)
@@ -62,7 +77,9 @@ static void come_back(struct sim *sim, const struct moment *moment)
 
     if (!relay_ready(sim, moment) || !concerns(relay, wire))
         return;
-    if (wire->refused) {
+    if (wire->bad) {
+        fail_batch(sim, relay, &wire->pipe->pages[wire->slot % PIPE_PAGES].copy);
+    } else if (wire->refused) {
         fail(sim, relay, true);
     } else if (wire->failed || wire->answer.error != KAFKA_OK) {
         again.at = sim->world.now + 10 * MS;
@@ -81,7 +98,9 @@ static void arrive(struct sim *sim, const struct moment *moment)
 
     if (sim->kafka.down_until > sim->world.now)
         return;
-    if (!wire->refused && (!wire->failed || wire->fails_after))
+    for (int i = 0; i < wire->request.count; i++)
+        wire->bad = wire->bad || sim->nature[wire->request.records[i].event] == NATURE_BAD;
+    if (!wire->bad && !wire->refused && (!wire->failed || wire->fails_after))
         kafka_serve(sim, &wire->request, &wire->answer);
     if (wire->answer_lost)
         return;
@@ -161,11 +180,25 @@ static void published(struct sim *sim, const struct moment *moment)
         confirm_all(sim, relay);
 }
 
+/* Nothing of it was handed over. */
+static void refuse(struct sim *sim, const struct moment *moment)
+{
+    struct relay *relay = &sim->relays[moment->relay];
+
+    if (relay_ready(sim, moment) && relay->pipe == moment->data)
+        relay_answer(sim, relay, EXECUTOR_KAFKA, (struct lane_event){.kind = LANE_EVENT_REFUSED, .refused = true,
+                                                                     .at_fault = true});
+}
+
 void relay_pipe_publish(struct sim *sim, struct relay *relay, uint64_t id)
 {
     struct pipe *pipe = relay->pipe;
     struct pipe_page *page = &pipe->pages[pipe->count % PIPE_PAGES];
 
+    if (relay_blame(sim, relay, relay_page(sim, relay, id), NATURE_TOO_LARGE) > 0) {
+        world_add(&sim->world, relay_moment(sim, relay->id, random_between(&sim->world.random, 10, 500), refuse, pipe));
+        return;
+    }
     *page = (struct pipe_page){.slot = pipe->count, .begun_at = sim->world.now,
                                .copy = *relay_page(sim, relay, id)};
     page->arrived = false;

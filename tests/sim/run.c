@@ -108,6 +108,9 @@ static int64_t set_up(struct sim *sim, uint64_t seed)
                    : random_one_in(&random, 6) ? PUBLISH_CHANGING
                                                : PUBLISH_EXACTLY_ONCE;
     sim->relay_count = 1 + (int)random_below(&random, RELAYS_MAX);
+    sim->spoilt = random_one_in(&random, 3);
+    if (sim->spoilt)
+        pg_operate_later(sim);
     for (int i = 0; i < PG_ENDPOINTS; i++)
         add_endpoint(sim, i, &random, duration);
     workload_draw(sim, seed, duration);

@@ -28,6 +28,8 @@ struct sim {
     struct workload workload;
     struct oracle oracle;
     enum publish publish;
+    bool spoilt;    /* some events are not good */
+    enum nature nature[ORACLE_EVENTS];
     enum bug bug;
     struct pg *backup; /* of the database, or NULL */
     bool healed;  /* no more faults */

@@ -15,7 +15,7 @@ static const struct {
     [FAULT_AT_ONCE] = {EVERYWHERE & ~ENDED, "the process has ended"},
     [FAULT_OF_DB] = {STATE(LANE_ACQUIRING) | STATE(LANE_VERIFYING) | STATE(LANE_CATCHING_UP) |
                          STATE(LANE_CHECKING_LEASE) | STATE(LANE_RECORDING) | STATE(LANE_RUNNING) |
-                         STATE(LANE_RELEASING),
+                         STATE(LANE_CLOSING) | STATE(LANE_RELEASING),
                      "the lane asks the database for nothing"},
     [FAULT_OF_RENEWAL] = {STATE(LANE_COMPARING) | STATE(LANE_FENCING) | STATE(LANE_LOCATING) |
                               STATE(LANE_VERIFYING) | STATE(LANE_CATCHING_UP) | STATE(LANE_CHECKING_LEASE) |
@@ -38,9 +38,12 @@ const char *fault_unreachable(enum fault_kind kind, int state)
 }
 
 /* A lane that asks for a renewal and gives up in the same step; one whose webhooks go on while
- * it records that it publishes in another way than the owner between. */
+ * it records that it publishes in another way than the owner between; one that parks an event
+ * as the last thing that it does. */
 bool fault_seldom(enum fault_kind kind, int state)
 {
+    if (fault_class(kind) == FAULT_OF_DB && state == LANE_CLOSING)
+        return true;
     if (fault_class(kind) == FAULT_OF_HTTP || fault_class(kind) == FAULT_OF_WEBHOOK_DB)
         return state == LANE_RECORDING;
     return fault_class(kind) == FAULT_OF_RENEWAL &&

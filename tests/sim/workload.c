@@ -169,6 +169,8 @@ static void emit(struct sim *sim, struct writer *writer, int index)
     *row = (struct pg_row){.seq = pg_nextval(pg), .event = sim->oracle.event_count++, .txn = writer->txn,
                            .key = writer->keyed ? take_key(sim, index) : -1};
     row->lsn = ++pg->lsn;
+    if (sim->spoilt && random_one_in(&sim->workload.random, 8))
+        sim->nature[row->event] = random_one_in(&sim->workload.random, 2) ? NATURE_TOO_LARGE : NATURE_BAD;
     if (pg->bell_relay >= 0) {
         txn->notifies = true;
     } else if (!txn->holds_bell) {

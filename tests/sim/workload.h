@@ -10,6 +10,13 @@ struct sim;
 #define WRITERS_MAX 40
 #define KEYS 4
 
+/* Of an event: what Kafka says to it. */
+enum nature {
+    NATURE_GOOD,
+    NATURE_TOO_LARGE, /* known before anything is begun */
+    NATURE_BAD        /* the broker refuses it, with all of its batch */
+};
+
 struct writer {
     int64_t begin;
     int64_t pause;    /* between its steps */

@@ -139,8 +139,8 @@ SELECT pg_temp.ack(10, 10, 0, 10, 30, 104, false) \g /dev/null
 SELECT pg_temp.ack(10, 30, 104, 10, 30, 122) \g /dev/null
 SELECT is(pg_temp.delivered(), '{102,103,104,111,112,121,122}', 'a batch of several ticks, in two parts');
 ROLLBACK TO endpoints;
-INSERT INTO outbox.parked_event (seq, map, lane, topic, key, reason, released_at)
-VALUES (103, 1, 0, 't', 'k2', 'test', NULL), (112, 1, 0, 't', 'k5', 'test', now());
+INSERT INTO outbox.parked_event (seq, map, lane, tick, topic, key, state, reason, released_at)
+VALUES (103, 1, 0, 10, 't', 'k2', 'parked', 'test', NULL), (112, 1, 0, 10, 't', 'k5', 'released', 'test', now());
 SELECT pg_temp.ack(10, 10, 0, 10, 20, 112) \g /dev/null
 SELECT is(pg_temp.delivered(), '{102,111}', 'none for a parked event, released or not: its release inserts them');
 ROLLBACK TO endpoints;

@@ -92,9 +92,9 @@ SELECT is(pg_temp.with_delivery(s), 'nothing', 'but not one that is ' || s) FROM
 UPDATE outbox.delivery SET event_seq = 1::bigint << 40, state = 'pending';
 SELECT is(pg_temp.held(), 'nothing', 'nor one of another partition''s event');
 ROLLBACK TO free;
-INSERT INTO outbox.parked_event (seq, map, lane, topic, reason) VALUES (3, 1, 0, 't', 'r');
+INSERT INTO outbox.parked_event (seq, map, lane, tick, topic, reason) VALUES (3, 1, 0, 1, 't', 'r');
 SELECT is(pg_temp.held(), 'parked event', 'a parked event');
-UPDATE outbox.parked_event SET released_at = clock_timestamp();
+UPDATE outbox.parked_event SET state = 'released', released_at = clock_timestamp();
 SELECT is(pg_temp.held(), 'nothing', 'but not a released one');
 ROLLBACK TO free;
 INSERT INTO outbox.replay (selection, target, position, state) VALUES ('{}', 't', (1::bigint << 40) - 1, 'running');
@@ -114,7 +114,7 @@ INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, state)
 SELECT e.seq, e.id, e.type, p, 'failed' FROM outbox.event e, unnest(ARRAY[:'endpoint', :'other']::uuid[]) AS p WHERE e.id = :'a';
 INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, state, finished_at)
 SELECT e.seq, e.id, e.type, :'endpoint', 'dead', clock_timestamp() FROM outbox.event e WHERE e.id = :'b';
-INSERT INTO outbox.parked_event (seq, map, lane, topic, reason) SELECT e.seq, 1, 0, 't', 'r' FROM outbox.event e WHERE e.id = :'c';
+INSERT INTO outbox.parked_event (seq, map, lane, tick, topic, reason) SELECT e.seq, 1, 0, 1, 't', 'r' FROM outbox.event e WHERE e.id = :'c';
 SELECT is(outbox.partition_keep(0, 1), 1::bigint, 'a portion of what is open is copied');
 SELECT isnt(pg_temp.held(), 'nothing', 'the rest holds');
 SELECT is(outbox.partition_keep(0, 10), 1::bigint, 'the rest');
@@ -129,7 +129,7 @@ UPDATE outbox.delivery SET state = 'delivered', finished_at = clock_timestamp() 
 SELECT is(outbox.kept_expire(10), 0::bigint, 'one of two deliveries has come to its end: still');
 UPDATE outbox.delivery SET state = 'dead', finished_at = clock_timestamp() WHERE endpoint = :'other';
 SELECT is(outbox.kept_expire(10), 1::bigint, 'both: the copy goes');
-UPDATE outbox.parked_event SET released_at = clock_timestamp();
+UPDATE outbox.parked_event SET state = 'released', released_at = clock_timestamp();
 SELECT is(outbox.kept_expire(10), 1::bigint, 'and that of a released event');
 SELECT is((SELECT count(*) FROM outbox.parked_event), 1::bigint, 'which is known while its partition is there');
 ROLLBACK TO kept;
@@ -164,7 +164,7 @@ SELECT is((SELECT min(n) FROM outbox.event_partition), 1, 'the oldest is the nex
 SELECT is((SELECT array_agg(c.event_id ORDER BY c.endpoint = :'endpoint' DESC) FROM outbox.delivery_claim('w', ARRAY[:'endpoint', :'other']::uuid[],
            ARRAY[9, 9], 9, '1 s') AS c WHERE c.present AND c.payload = '{"a": 1}'), ARRAY[:'a', :'a']::uuid[],
           'deliveries of its events are claimed, with the copied payload');
-UPDATE outbox.parked_event SET released_at = clock_timestamp();
+UPDATE outbox.parked_event SET state = 'released', released_at = clock_timestamp();
 SELECT is(outbox.kept_expire(10), 1::bigint, 'a released event''s copy goes');
 SELECT is((SELECT count(*) FROM outbox.parked_event), 0::bigint, 'and what is known of it');
 SELECT lives_ok($$SELECT outbox.emit(type => 't'), outbox.partition_add()$$, 'emitting and adding go on');

@@ -11,6 +11,7 @@ static struct lane *lane;
 static struct lane_actions actions;
 static int64_t now;
 static int endpoints_at_start;
+static bool parked_at_start;
 
 static struct position at(int64_t from, int64_t to, int64_t seq, bool done)
 {
@@ -26,11 +27,12 @@ static int setup_as(bool at_least_once)
     const struct lane_settings settings = {
         .lease = LEASE, .lease_renew = 1000000, .lease_margin = 1000000, .acknowledge_interval = 1000000,
         .marker_interval = 30000000, .commit_timeout = 10000000, .backoff_min = 100000, .backoff_max = 5000000,
-        .batch_events = 100, .at_least_once = at_least_once, .delivery_timeout = 900000, .flight_pages = 3,
-        .flight_bytes = 1000, .seed = 7};
+        .release_interval = 1000000, .batch_events = 100, .at_least_once = at_least_once,
+        .delivery_timeout = 900000, .flight_pages = 3, .flight_bytes = 1000, .seed = 7};
 
     now = 1000;
     endpoints_at_start = 0;
+    parked_at_start = false;
     lane = lane_new(&settings);
     return lane ? 0 : -1;
 }
@@ -78,7 +80,7 @@ static void acquire(struct position position, bool started)
     TELL(.kind = LANE_EVENT_START);
     expect_only(LANE_DO_ACQUIRE);
     TELL(.kind = LANE_EVENT_ACQUIRED, .epoch = 3, .lease_until = now + LEASE, .position = position,
-         .started = started, .endpoints = endpoints_at_start);
+         .started = started, .endpoints = endpoints_at_start, .parked = parked_at_start);
     expect_only(LANE_DO_READ_MARKER);
 }
 

@@ -477,6 +477,51 @@ static void begins_again_after_it_has_stopped(void **state)
     assert_true(lane_holds(lane));
 }
 
+/* With a batch half read. */
+static void publish_a_release(void)
+{
+    parked_at_start = true;
+    take_over(at(1, 2, 10, false), at(1, 2, 10, false));
+    TELL(.kind = LANE_EVENT_LEASE_CHECKED, .found = true, .lease_until = now + LEASE);
+    expect_only(LANE_DO_TAKE_RELEASE);
+    TELL(.kind = LANE_EVENT_RELEASE, .page = 2, .count = 1, .release = 7, .parked = true);
+    assert_int_equal(expect(LANE_DO_PUBLISH)->release, 7);
+    assert_int_equal(expect(LANE_DO_PUBLISH)->position.seq, 10); /* it stays where it was */
+    assert_int_equal(expect(LANE_DO_READ)->position.seq, 10);
+    TELL(.kind = LANE_EVENT_PUBLISHED);
+    TELL(.kind = LANE_EVENT_COMMITTED);
+    assert_null(find(LANE_DO_ACKNOWLEDGE)); /* it still reads */
+}
+
+static void a_release_is_known_to_the_database_before_the_next_marker(void **state)
+{
+    (void)state;
+    publish_a_release();
+    TELL(.kind = LANE_EVENT_PAGE, .position.seq = 15, .found = true, .parked = true); /* all of it is parked */
+    assert_int_equal(expect(LANE_DO_ACKNOWLEDGE)->release, 7);
+    assert_null(find(LANE_DO_PUBLISH));
+    assert_true(lane_next_timer(lane) > now);
+    TELL(.kind = LANE_EVENT_ACKNOWLEDGED, .found = true);
+    assert_int_equal(expect(LANE_DO_PUBLISH)->position.seq, 15);
+    assert_int_equal(expect(LANE_DO_PUBLISH)->release, 0);
+}
+
+static void a_predecessors_release_is_acknowledged_with_its_marker(void **state)
+{
+    (void)state;
+    acquire(at(1, 2, 10, true), true);
+    for (int i = 0; i < 2; i++) { /* before it has fenced, and after */
+        TELL(.kind = LANE_EVENT_MARKER, .found = true, .position = at(1, 2, 10, true), .published = 40, .release = 7);
+        TELL(.kind = LANE_EVENT_VERIFIED, .found = true);
+        if (i == 0)
+            TELL(.kind = LANE_EVENT_PRODUCER_OPEN);
+    }
+    expect_only(LANE_DO_ACKNOWLEDGE);
+    assert_int_equal(actions.list[0].release, 7);
+    TELL(.kind = LANE_EVENT_ACKNOWLEDGED, .found = true);
+    expect_only(LANE_DO_CHECK_LEASE);
+}
+
 #define LANE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -512,6 +557,8 @@ int main(void)
         LANE_TEST(an_empty_batch_before_the_end_is_marked_at_once),
         LANE_TEST(a_batch_that_is_not_done_is_published_before_the_end),
         LANE_TEST(begins_again_after_it_has_stopped),
+        LANE_TEST(a_release_is_known_to_the_database_before_the_next_marker),
+        LANE_TEST(a_predecessors_release_is_acknowledged_with_its_marker),
     };
 
     return cmocka_run_group_tests_name("core/lane", tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* The lane against a small model of the database and of Kafka, which fail at random: both
  * ways of publishing, changes from one to the other, deaths, and requests of the dead that
- * arrive late.  One key, so that order is that of the numbers. */
+ * arrive late.  One key, so that order is that of the numbers; with events that Kafka
+ * refuses there are three. */
 #include "core/lane.h"
 
 #include <stdlib.h>
@@ -14,7 +15,12 @@
 #define QUEUE_SIZE 1024
 #define ZOMBIES 4
 
-enum owners { EXACTLY_ONCE, AT_LEAST_ONCE, MIXED };
+#define KEYS 3
+
+/* REFUSALS: exactly once, and some events are refused until an operator has cured them. */
+enum owners { EXACTLY_ONCE, AT_LEAST_ONCE, MIXED, REFUSALS };
+
+enum parked { NOT_PARKED, PARKED, BEHIND, RETRY, RELEASED, DISCARDED };
 
 /* Records handed to an idempotent producer: the broker appends them in this order, each
  * once, up to some point; how long it goes on for a dead producer, nobody knows. */
@@ -42,20 +48,30 @@ struct model {
     int64_t emitted; /* events 1..emitted are committed; tick t covers 1..tick_last[t] */
     int64_t tick_last[EVENTS * 8];
     int64_t ticks;
-    int64_t pages[32][2]; /* events (first, last) of a page */
+    int64_t pages[32][2]; /* events (first, last) of a page; (0, release) */
+    enum parked parked[EVENTS + 8];
+    int64_t release_of[EVENTS + 8]; /* 0: none */
+    int64_t releases;
     uint64_t page;
     /* Kafka */
     bool has_marker;
     struct position marker;
     int64_t marker_published;
+    int64_t marker_release;
+    bool bad[EVENTS + 8];       /* refused */
+    int64_t verdict[8];         /* what the relay knows to be at fault */
+    int verdict_count;
+    int64_t last_of_key[KEYS];
     int log_size;
     int64_t prefix; /* events 1..prefix are in the log */
     int times[EVENTS + 8];
     int committed[EVENTS + 8]; /* by transactions */
     bool transaction; /* open, with this in it */
     bool late_commit; /* its owner is dead, and its commit may be on the way */
-    int64_t first, last;
+    int64_t content[8];
+    int content_count;
     struct position transaction_marker;
+    int64_t transaction_release;
     int64_t transaction_published;
     struct queue pipeline;
     bool piping;
@@ -114,8 +130,20 @@ static int64_t covered(const struct model *model, const struct position *positio
 
 /* ---- the log ---- */
 
+/* Only those of other keys may have gone before. */
+static void append_by_key(struct model *model, int64_t seq)
+{
+    assert_true(seq > model->last_of_key[seq % KEYS]);
+    assert_false(model->bad[seq]);
+    model->last_of_key[seq % KEYS] = seq;
+}
+
 static void append(struct model *model, int64_t seq)
 {
+    if (model->owners == REFUSALS) {
+        append_by_key(model, seq);
+        return;
+    }
     assert_true(model->log_size++ < LOG_SIZE);
     assert_true(seq <= model->prefix + 1); /* never before its predecessor's first */
     if (model->owners == EXACTLY_ONCE)
@@ -127,14 +155,24 @@ static void append(struct model *model, int64_t seq)
 
 static void model_commit(struct model *model)
 {
-    for (int64_t seq = model->first; seq <= model->last; seq++) {
-        append(model, seq);
-        assert_int_equal(model->committed[seq]++, 0);
+    for (int i = 0; i < model->content_count; i++) {
+        append(model, model->content[i]);
+        assert_int_equal(model->committed[model->content[i]]++, 0);
     }
     model->marker = model->transaction_marker;
+    model->marker_release = model->transaction_release;
     model->marker_published = model->transaction_published;
     model->has_marker = true;
     model->transaction = false;
+}
+
+static bool holds_bad(const struct model *model)
+{
+    for (int i = 0; i < model->content_count; i++) {
+        if (model->bad[model->content[i]])
+            return true;
+    }
+    return false;
 }
 
 /* The broker takes some more of what was handed over. */
@@ -161,7 +199,7 @@ static void flow_zombies(struct model *model)
         else if (zombie->appended < zombie->count && draw(model, 3) == 0)
             flow(model, zombie);
     }
-    if (model->transaction && model->late_commit && draw(model, 10) == 0)
+    if (model->transaction && model->late_commit && !holds_bad(model) && draw(model, 10) == 0)
         model_commit(model);
 }
 
@@ -177,6 +215,38 @@ static void abandon_pipeline(struct model *model)
 
 /* ---- Kafka's actions ---- */
 
+/* What a page has to publish: what was parked when it was read is left out, and nothing is
+ * parked afterwards without the page being dropped. */
+static void fill_transaction(struct model *model, const struct lane_action *action)
+{
+    int64_t first = action->page ? model->pages[action->page % 32][0] : 1;
+    int64_t last = action->page ? model->pages[action->page % 32][1] : 0;
+
+    model->content_count = 0;
+    for (int64_t seq = 1; seq <= model->emitted; seq++) {
+        bool mine = first == 0 ? model->release_of[seq] == last && model->parked[seq] < RELEASED
+                               : seq >= first && seq <= last && model->parked[seq] == NOT_PARKED;
+
+        if (mine) {
+            assert_true(model->content_count < 8);
+            model->content[model->content_count++] = seq;
+        }
+    }
+    assert_true(first != 0 || action->release == last);
+}
+
+/* Those of the page that are refused; half of them can be known before anything is begun. */
+static void judge(struct model *model, bool before)
+{
+    model->verdict_count = 0;
+    for (int i = 0; i < model->content_count; i++) {
+        int64_t seq = model->content[i];
+
+        if (model->bad[seq] && (!before || seq % 2 == 0))
+            model->verdict[model->verdict_count++] = seq;
+    }
+}
+
 static bool model_publish(struct model *model, const struct lane_action *action, struct lane_event *event)
 {
     int64_t first = action->page ? model->pages[action->page % 32][0] : 1;
@@ -186,10 +256,16 @@ static bool model_publish(struct model *model, const struct lane_action *action,
     event->kind = LANE_EVENT_PUBLISHED;
     if (!model->piping) {
         assert_false(model->transaction);
+        fill_transaction(model, action);
+        judge(model, true);
+        if (model->verdict_count > 0) {
+            event->kind = LANE_EVENT_REFUSED;
+            event->at_fault = true;
+            return true;
+        }
         model->transaction = true;
         model->late_commit = false;
-        model->first = first;
-        model->last = last;
+        model->transaction_release = action->release;
         model->transaction_marker = action->position;
         model->transaction_published = action->published;
         return good;
@@ -224,7 +300,8 @@ static bool model_kafka(struct model *model, const struct lane_action *action, s
     switch (action->kind) {
     case LANE_DO_READ_MARKER:
         *event = (struct lane_event){.kind = LANE_EVENT_MARKER, .found = model->has_marker,
-                                     .position = model->marker, .published = model->marker_published};
+                                     .position = model->marker, .published = model->marker_published,
+                                     .release = model->marker_release};
         return !unlucky(model);
     case LANE_DO_OPEN_PRODUCER:
         model->transaction = false; /* init aborts what a predecessor left open */
@@ -240,6 +317,13 @@ static bool model_kafka(struct model *model, const struct lane_action *action, s
     case LANE_DO_COMMIT:
         if (unlucky(model))
             return false; /* not committed, and nobody knows */
+        judge(model, false);
+        if (model->verdict_count > 0) { /* a batch is refused as a whole */
+            model->transaction = false;
+            *event = (struct lane_event){
+                .kind = LANE_EVENT_KAFKA_FAILED, .refused = true, .at_fault = model->content_count == 1};
+            return true;
+        }
         event->kind = LANE_EVENT_COMMIT_AGAIN;
         if (draw(model, 4) == 0)
             return true;
@@ -254,6 +338,90 @@ static bool model_kafka(struct model *model, const struct lane_action *action, s
 
 /* ---- the database's actions ---- */
 
+static bool is_open(enum parked state)
+{
+    return state == PARKED || state == BEHIND || state == RETRY;
+}
+
+static bool waits_behind(const struct model *model, int64_t seq, enum parked what)
+{
+    for (int64_t before = seq - KEYS; before > 0; before -= KEYS) {
+        if (model->parked[before] == what || (what == NOT_PARKED && is_open(model->parked[before])))
+            return true;
+    }
+    return false;
+}
+
+static bool any_parked(const struct model *model)
+{
+    for (int64_t seq = 1; seq <= model->emitted; seq++) {
+        if (is_open(model->parked[seq]))
+            return true;
+    }
+    return false;
+}
+
+static void leave_out(struct model *model, int64_t first, int64_t last, struct lane_event *event)
+{
+    event->count = 0;
+    for (int64_t seq = first; seq <= last; seq++) {
+        if (model->parked[seq] == NOT_PARKED && waits_behind(model, seq, NOT_PARKED))
+            model->parked[seq] = BEHIND;
+        event->count += model->parked[seq] == NOT_PARKED;
+    }
+    event->parked = any_parked(model);
+}
+
+static void model_park(struct model *model)
+{
+    for (int i = 0; i < model->verdict_count; i++) {
+        int64_t seq = model->verdict[i];
+
+        assert_int_equal(model->committed[seq], 0);
+        assert_true(model->parked[seq] < RELEASED);
+        model->parked[seq] = PARKED;
+        model->release_of[seq] = 0;
+    }
+}
+
+static void model_take_release(struct model *model, const struct lane_action *action, struct lane_event *event)
+{
+    int64_t release = model->releases + 1;
+
+    event->kind = LANE_EVENT_RELEASE;
+    for (int64_t seq = 1; seq <= model->emitted; seq++) {
+        if (is_open(model->parked[seq]))
+            model->release_of[seq] = 0;
+    }
+    for (int64_t seq = 1; seq <= model->emitted && event->count < action->limit; seq++) {
+        if ((model->parked[seq] == BEHIND || model->parked[seq] == RETRY) && !waits_behind(model, seq, PARKED) &&
+            seq <= covered(model, &model->acked)) {
+            model->release_of[seq] = release;
+            event->count++;
+        }
+    }
+    event->parked = any_parked(model);
+    if (event->count == 0)
+        return;
+    model->releases = event->release = release;
+    event->page = ++model->page;
+    model->pages[model->page % 32][0] = 0;
+    model->pages[model->page % 32][1] = release;
+}
+
+/* An operator has raised a limit, or gives the event up. */
+static void cure(struct model *model, int64_t seq)
+{
+    if (model->parked[seq] != PARKED || model->release_of[seq] != 0)
+        return;
+    if (draw(model, 3) == 0) {
+        model->parked[seq] = DISCARDED;
+    } else {
+        model->bad[seq] = draw(model, 4) == 0;
+        model->parked[seq] = RETRY;
+    }
+}
+
 static void model_read(struct model *model, const struct lane_action *action, struct lane_event *event)
 {
     int64_t first = model->tick_last[action->position.from.id] + 1;
@@ -267,10 +435,30 @@ static void model_read(struct model *model, const struct lane_action *action, st
         last = first + action->limit - 1;
     event->count = last >= first ? (int)(last - first + 1) : 0;
     event->bytes = event->count;
-    event->position.seq = last;
+    event->position.seq = event->count > 0 ? last : 0;
+    if (model->owners == REFUSALS)
+        leave_out(model, first, last, event);
     event->page = ++model->page;
     model->pages[model->page % 32][0] = first;
     model->pages[model->page % 32][1] = last;
+}
+
+/* What a position covers is in the log, or parked. */
+static void check_covered(const struct model *model, const struct position *position)
+{
+    for (int64_t seq = 1; model->owners == REFUSALS && seq <= covered(model, position); seq++)
+        assert_true(model->committed[seq] == 1 || model->parked[seq] != NOT_PARKED);
+    assert_true(model->owners == REFUSALS || covered(model, position) <= model->prefix);
+}
+
+static void acknowledge_release(struct model *model, int64_t release)
+{
+    for (int64_t seq = 1; seq <= model->emitted; seq++) {
+        if (release != 0 && model->release_of[seq] == release && is_open(model->parked[seq])) {
+            assert_int_equal(model->committed[seq], 1);
+            model->parked[seq] = RELEASED;
+        }
+    }
 }
 
 static void model_acknowledge(struct model *model, const struct lane_action *action, struct lane_event *event)
@@ -281,7 +469,8 @@ static void model_acknowledge(struct model *model, const struct lane_action *act
     event->endpoints = (int)draw(model, 2);
     if (!event->found)
         return;
-    assert_true(covered(model, &action->position) <= model->prefix);
+    check_covered(model, &action->position);
+    acknowledge_release(model, action->release);
     model->acked = action->position;
     model->acked_published += action->published;
     model->started = true;
@@ -296,7 +485,19 @@ static bool model_db(struct model *model, const struct lane_action *action, stru
         *event = (struct lane_event){.kind = LANE_EVENT_ACQUIRED, .epoch = ++model->epoch,
                                      .lease_until = model->now + LEASE, .position = model->acked,
                                      .started = model->started, .at_least_once = model->recorded,
-                                     .published = model->acked_published};
+                                     .published = model->acked_published,
+                                     .parked = any_parked(model)};
+        return !unlucky(model);
+    case LANE_DO_PARK:
+        event->kind = LANE_EVENT_PARKED;
+        if (!mine)
+            return false;
+        model_park(model);
+        return !unlucky(model);
+    case LANE_DO_TAKE_RELEASE:
+        if (!mine)
+            return false;
+        model_take_release(model, action, event);
         return !unlucky(model);
     case LANE_DO_READ:
         model_read(model, action, event);
@@ -404,6 +605,8 @@ static void step(struct model *model)
     model->now += (int64_t)draw(model, 20000);
     model->actions.count = 0;
     flow_zombies(model);
+    if (model->owners == REFUSALS && draw(model, 20) == 0 && model->emitted > 0)
+        cure(model, 1 + (int64_t)draw(model, (uint64_t)model->emitted));
     if (slot < 3 && model->open[slot].open) {
         finish_action(model, slot);
     } else if (slot == 3 && model->piping) {
@@ -424,6 +627,7 @@ static void start(struct model *model)
     struct lane_settings settings = {
         .lease = LEASE, .lease_renew = 1000000, .lease_margin = 2000000, .acknowledge_interval = 100000,
         .marker_interval = 30000000, .commit_timeout = 10000000, .backoff_min = 1000, .backoff_max = 50000,
+        .release_interval = 20000,
         .batch_events = 4, .delivery_timeout = 1000000, .flight_pages = 3, .flight_bytes = 10,
         .seed = model->random};
 
@@ -446,14 +650,35 @@ static void die(struct model *model)
     start(model);
 }
 
+static int64_t discarded(const struct model *model)
+{
+    int64_t count = 0;
+
+    for (int64_t seq = 1; seq <= model->emitted; seq++)
+        count += model->parked[seq] == DISCARDED;
+    return count;
+}
+
+/* Events that were published once, or given up and not published. */
+static int64_t all_ended(const struct model *model)
+{
+    int64_t count = 0;
+
+    for (int64_t seq = 1; seq <= model->emitted; seq++)
+        count += model->committed[seq] == (model->parked[seq] == DISCARDED ? 0 : 1) && !is_open(model->parked[seq]);
+    return count;
+}
+
 static void run_model(uint64_t seed, enum owners owners)
 {
     struct model model = {.random = seed, .owners = owners, .faults = 8, .ticks = 1, .now = 1000};
     int switches = owners == MIXED ? 4 : 1;
 
     model.acked = at(1, 1, 0, true);
+    for (int i = 0; owners == REFUSALS && i < EVENTS + 8; i++)
+        model.bad[i] = draw(&model, 5) == 0;
     start(&model);
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < (owners == REFUSALS ? 10000 : 5000); i++) {
         if (model.faults > 0 && draw(&model, 200) == 0) {
             model.faults--;
             die(&model);
@@ -464,14 +689,16 @@ static void run_model(uint64_t seed, enum owners owners)
         } else if (lane_state(model.lane) == LANE_STOPPED) {
             start(&model);
         }
+        for (int64_t seq = 1; i > 5000 && i % 50 == 0 && seq <= model.emitted; seq++)
+            cure(&model, seq);
         step(&model);
         assert_int_not_equal(lane_state(model.lane), LANE_HALTED);
     }
-    assert_int_equal(model.prefix, model.emitted);
+    assert_int_equal(owners == REFUSALS ? all_ended(&model) : model.prefix, model.emitted);
     assert_int_equal(covered(&model, &model.acked), model.emitted);
-    assert_int_equal(model.acked_published, model.emitted);
+    assert_int_equal(model.acked_published, model.emitted - discarded(&model));
     if (!model.at_least_once)
-        assert_int_equal(model.marker_published, model.emitted);
+        assert_int_equal(model.marker_published, model.emitted - discarded(&model));
     lane_free(model.lane);
 }
 
@@ -492,6 +719,12 @@ static void each_event_once_whatever_fails(void **state)
     run_seeds(EXACTLY_ONCE, 2000);
 }
 
+static void refused_events_are_parked_and_released_once_in_order(void **state)
+{
+    (void)state;
+    run_seeds(REFUSALS, 2000);
+}
+
 static void at_least_once_each_event_in_order_whatever_fails(void **state)
 {
     (void)state;
@@ -508,6 +741,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_event_once_whatever_fails),
+        cmocka_unit_test(refused_events_are_parked_and_released_once_in_order),
         cmocka_unit_test(at_least_once_each_event_in_order_whatever_fails),
         cmocka_unit_test(changes_of_the_way_of_publishing_lose_nothing),
     };
