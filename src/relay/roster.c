@@ -86,7 +86,7 @@ static struct picture *ask(struct roster *roster, struct check_in *what)
         runtime_die("out_of_memory", "roster");
     what->name = config->name;
     what->ttl = config->lease;
-    status = connect(roster, config, timeout, &err);
+    status = connect(roster, config, what->count > 0 ? timeout : config->connect_timeout, &err);
     if (status == OUTBOX_OK)
         status = check_in(roster->pg, what, clock_now() + timeout, picture, &err);
     if (status < 0) {
