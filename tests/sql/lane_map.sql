@@ -1,6 +1,6 @@
 -- Who is alive, who ticks, who has which lane, and how one map of lanes follows another.
 BEGIN;
-SELECT plan(45);
+SELECT plan(50);
 
 -- A check-in, in one line for each row: kind and what matters of it.
 CREATE FUNCTION pg_temp.look(
@@ -103,6 +103,22 @@ SELECT is(outbox.lane_set(1, '1 minute'), 3, 'another change');
 UPDATE outbox.lane_change SET expires_at = clock_timestamp();
 SELECT is((SELECT l FROM pg_temp.look('c') l LIMIT 1), 'map 2, c ticks, the caller', 'is given up in the end');
 SELECT is((SELECT count(*) FROM outbox.audit WHERE action = 'lane_map_given_up'), 1::bigint, 'which the audit has, too');
+
+-- What is parked goes along; but not a release of which only the marker tells whether it is published.
+UPDATE outbox.lane SET from_tick = 60, to_tick = 60, from_nonce = t.nonce, to_nonce = t.nonce FROM outbox.tick t WHERE t.id = 60;
+INSERT INTO outbox.parked_event (seq, map, lane, tick, topic, key, state, reason, release_id)
+SELECT n, 2, l.lane, 1, 't', format('key-%s', n), 'behind', 'behind', CASE WHEN n = 1 THEN 7 END
+  FROM generate_series(1, 40) AS n
+  JOIN outbox.lane l ON outbox.bucket(format('key-%s', n), n) BETWEEN l.bucket_low AND l.bucket_high;
+SELECT is(outbox.lane_set(4, '1 minute'), 3, 'a change while something is parked');
+SELECT is((SELECT count(*) FROM pg_temp.look('c') l WHERE l LIKE 'lane %: nobody'), 1::bigint,
+          'the lane with a release under way is still to be had, the others are closed');
+UPDATE outbox.parked_event SET release_id = NULL WHERE seq = 1;
+SELECT is((SELECT l FROM pg_temp.look('c') l LIMIT 1), 'map 3, c ticks, the caller', 'when that is settled, the next map begins');
+SELECT is((SELECT count(*) FROM outbox.parked_event k JOIN outbox.lane l USING (map, lane)
+            WHERE k.map = 3 AND outbox.bucket(k.key, k.seq) BETWEEN l.bucket_low AND l.bucket_high), 40::bigint,
+          'each parked event is with the lane of its key');
+SELECT is((SELECT sum(published) FROM outbox.lane), 7::numeric, 'and the count of what is published goes on');
 
 SELECT * FROM finish();
 ROLLBACK;
