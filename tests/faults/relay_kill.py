@@ -179,10 +179,10 @@ def kill_parking(point):
 def main():
     only = sys.argv[1:]
     tap.is_(points_in_source(), {*POINTS, *PARKING, *RELEASING}, "every fault point of the source has its test")
-    tap.side_by_side([*(functools.partial(kill_parking, point) for point in (*PARKING, *RELEASING)
-                        if not only or point in only),
-                      *(functools.partial(kill_at, point, passage) for point, passage in POINTS.items()
-                        if not only or point in only)])
+    cases = [functools.partial(kill_parking, point) for point in (*PARKING, *RELEASING) if not only or point in only]
+    cases += [functools.partial(kill_at, point, passage) for point, passage in POINTS.items()
+              if not only or point in only]
+    tap.side_by_side(cases)
     tap.done_testing()
 
 

@@ -120,7 +120,7 @@ def log():
     changed("partitions_few", "critical", "", "update outbox.event_partition set state = 'detached' where n > 1",
             "update outbox.event_partition set state = 'attached' where n > 1", detail="1 ahead")
     changed("events_parked", "warning", "orders",
-            "insert into outbox.parked_topic (topic, reason) values ('orders', 'topic_missing')",
+            "insert into outbox.parked_topic (topic, reason, next_at) values ('orders', 'topic_missing', now())",
             "delete from outbox.parked_topic", detail="the whole topic")
 
 
