@@ -105,15 +105,23 @@ class Round:
             self.relays[name].show()
         self.start(name)
 
+    def progress(self, count=20):
+        """Until that many more have been published, by whichever relay."""
+        case = self.case
+        tap.wait_until(lambda: case.published() >= 0, RECOVERY_MAX)
+        wanted = case.published() + count
+        if not tap.wait_until(lambda: case.published() >= wanted, RECOVERY_MAX):
+            case.complaints.append(f"nobody publishes, {RECOVERY_MAX} s after somebody could")
+
     def blow(self, blow):
-        self.case.progress(20, RECOVERY_MAX)
+        self.progress()
         self.case.moment(0.5)
         tap.diag(f"{time.strftime('%H:%M:%S')} {blow.__name__}")
         blow(self)
         for name in list(self.relays):
             self.revive(name)
         began = time.monotonic()
-        self.case.progress(20, RECOVERY_MAX)
+        self.progress()
         self.recoveries[blow.__name__].append(time.monotonic() - began)
 
     def judge(self):
@@ -194,7 +202,7 @@ def transactions_left_open(storm):
             cursor.execute(f"prepare transaction '{name}'")
         prepared.rollback()
         book.emit(lasting, 101, "order.placed", 3)
-        storm.case.progress(100, RECOVERY_MAX)
+        storm.progress(100)
         lasting.commit()
         prepared.autocommit = True
         with prepared.cursor() as cursor:
@@ -204,7 +212,7 @@ def transactions_left_open(storm):
 # ---- to Kafka ----
 
 def brokers_back(storm, *nodes):
-    storm.scene.control("kafka", "start", "--owner", str(os.getpid()))
+    storm.scene.control("kafka", "start")
     if not tap.wait_until(storm.scene.replicated, 120, 0.5):
         tap.diag(f"after broker {nodes} the replicas are not in sync")
 
@@ -214,7 +222,7 @@ def broker_killed(storm):
     first, which is the only controller."""
     node = storm.dice.choice((2, 3))
     storm.scene.control("kafka", "kill", "--node", str(node))
-    storm.case.progress(20, RECOVERY_MAX)  # two of three are enough
+    storm.progress()  # two of three are enough
     brokers_back(storm, node)
 
 
