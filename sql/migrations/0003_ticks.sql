@@ -38,6 +38,7 @@ END $$;
 -- Takes a tick: remembers which transactions are committed now.
 -- only_if_needed   only if there is news, which a tick newer than `known` is, too
 -- Returns:   the new tick; a row of nulls when only_if_needed and nothing is new
+-- While the lane map changes there is no new tick: then the last one, if it is news or must be.
 -- It must be a transaction of its own: with an older xid it would lose events of
 -- transactions that started later (the interval [xmax, self_xid) would be too short).
 -- The order of the statements is the algorithm; each has a snapshot of its own.
@@ -73,6 +74,9 @@ BEGIN
     -- Publishing follows this commit; what it covers must be durable by then.
     PERFORM set_config('synchronous_commit', 'on', true);
     PERFORM pg_advisory_xact_lock(outbox.lock_class(), 3);
+    IF EXISTS (SELECT FROM outbox.lane_change c WHERE c.expires_at > clock_timestamp()) THEN
+        RETURN outbox.tick_newest(CASE WHEN only_if_needed THEN coalesce(known, 9223372036854775807) ELSE 0 END);
+    END IF;
     SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END INTO drawn FROM outbox.event_seq;
     own := pg_current_xact_id();
     INSERT INTO outbox.tick (snapshot, last_seq, self_xid) VALUES (pg_current_snapshot(), drawn, own)
@@ -86,6 +90,25 @@ BEGIN
                         made.id, previous.id USING ERRCODE = 'XX001';
     END IF;
     RETURN made;
+END $$;
+
+-- Function:  outbox.tick_newest(after)
+-- The newest tick, if it comes after that one, by a synchronous commit: whoever publishes
+-- what another has ticked must know it to be durable.
+-- Returns:   a tick, or a row of nulls
+CREATE FUNCTION outbox.tick_newest(p_after bigint) RETURNS outbox.tick
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    newest outbox.tick;
+BEGIN
+    SELECT t.* INTO newest FROM outbox.tick t WHERE t.id > p_after ORDER BY t.id DESC LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    PERFORM set_config('synchronous_commit', 'on', true);
+    -- a transaction that has written nothing is not waited for
+    PERFORM pg_logical_emit_message(true, 'outbox', '');
+    RETURN newest;
 END $$;
 
 -- Function:  outbox.batch_rows(...)

@@ -38,13 +38,37 @@ CREATE TABLE outbox.lane (
     acknowledged_at timestamptz,
     halted          text,              -- the named state in which its relay stopped, else null
     halted_detail   text,
+    halted_at       timestamptz,
+    paused          boolean NOT NULL DEFAULT false,  -- by an operator: nobody takes it
+    pinned_to       text,              -- the relay that has it while that one is alive, else null
     PRIMARY KEY (map, lane),
     CHECK (bucket_low <= bucket_high)
 ) WITH (fillfactor = 50);
 
 INSERT INTO outbox.lane (map, lane, bucket_low, bucket_high, from_tick, from_nonce, to_tick, to_nonce)
 SELECT 1, 0, 0, 255, t.id, t.nonce, t.id, t.nonce FROM outbox.tick t ORDER BY t.id LIMIT 1;
-INSERT INTO outbox.lease (name) VALUES ('lane/1/0');
+INSERT INTO outbox.lease (name) VALUES ('lane/1/0'), ('ticker');
+
+-- Relays that are alive: they share the lanes.
+CREATE TABLE outbox.relay (
+    name       text PRIMARY KEY,
+    expires_at timestamptz NOT NULL,
+    started_at timestamptz NOT NULL,
+    able       boolean NOT NULL        -- false: it fails in Kafka; another may have better luck
+) WITH (fillfactor = 50);
+
+-- The change of the lane map that is under way, if any: until it expires nobody ticks, so
+-- that the last tick is where all lanes of the present map end and those of the next begin.
+CREATE TABLE outbox.lane_change (
+    only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    map        integer NOT NULL,       -- the one that ends
+    lanes      integer NOT NULL,       -- of the next
+    stop_tick  bigint NOT NULL,
+    stop_nonce uuid NOT NULL,
+    begun_at   timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    reason     text
+);
 
 -- Events that cannot be published wait here, and those of the same key behind them.  The
 -- lane passes over whatever has a row here, open or not: it is written before the marker
@@ -111,7 +135,7 @@ BEGIN
        SET holder = p_holder, epoch = held.epoch + 1, expires_at = clock_timestamp() + p_ttl,
            acquired_at = clock_timestamp()
      WHERE l.name = held.name;
-    UPDATE outbox.lane n SET epoch = held.epoch + 1, halted = NULL, halted_detail = NULL
+    UPDATE outbox.lane n SET epoch = held.epoch + 1, halted = NULL, halted_detail = NULL, halted_at = NULL
      WHERE n.map = p_map AND n.lane = p_lane;
     IF p_host IS NOT NULL THEN
         UPDATE outbox.meta m
@@ -152,13 +176,18 @@ BEGIN
 END $$;
 
 -- Function:  outbox.lane_release(map, lane, epoch)
--- Gives the lease back, so that a successor need not wait for it to expire.
+-- Gives the lease back, so that a successor need not wait for it to expire, and tells the
+-- other relays.
 CREATE FUNCTION outbox.lane_release(p_map integer, p_lane integer, p_epoch bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE outbox.lease l SET holder = NULL, expires_at = '-infinity'
      WHERE l.name = format('lane/%s/%s', p_map, p_lane) AND l.epoch = p_epoch;
-    RETURN FOUND;
+    IF FOUND THEN
+        PERFORM pg_notify('outbox_relays', '');
+        RETURN true;
+    END IF;
+    RETURN false;
 END $$;
 
 -- Function:  outbox.lane_halt(map, lane, epoch, state, detail)
@@ -167,7 +196,7 @@ CREATE FUNCTION outbox.lane_halt(p_map integer, p_lane integer, p_epoch bigint, 
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE outbox.lane n SET halted = p_state, halted_detail = p_detail
+    UPDATE outbox.lane n SET halted = p_state, halted_detail = p_detail, halted_at = clock_timestamp()
      WHERE n.map = p_map AND n.lane = p_lane AND n.epoch = p_epoch;
     RETURN FOUND;
 END $$;
@@ -354,4 +383,259 @@ BEGIN
     SELECT e.seq, e.id, e.type, t.topic, e.key, CASE WHEN t.reroute IS NULL THEN e.partition END, e.tenant, e.headers,
            e.content_type, e.payload, e.traceparent, e.tracestate, e.occurred_at, number
       FROM taken t JOIN outbox.parked_content(chosen) AS e ON e.seq = t.seq ORDER BY t.tick, t.seq;
+END $$;
+
+-- Is there a release of which only the lane's marker tells whether it is published?
+CREATE FUNCTION outbox.release_pending(p_map integer, p_lane integer) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM outbox.parked_event k
+                    WHERE k.map = p_map AND k.lane = p_lane AND k.release_id IS NOT NULL AND k.released_at IS NULL);
+END $$;
+
+-- Function:  outbox.lane_map_commit()
+-- Ends a change of the lane map, if all lanes have come to its tick and nobody has one any
+-- more: the next map begins there.  Whoever has the lanes of the next map makes their first
+-- markers; nobody can commit one of the present map, since each owner has fenced those before
+-- it, and the last one has nothing open.
+-- Returns:   true if it did
+CREATE FUNCTION outbox.lane_map_commit() RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    change outbox.lane_change;
+BEGIN
+    SELECT c.* INTO change FROM outbox.lane_change c FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM FROM outbox.lease l WHERE l.name LIKE format('lane/%s/%%', change.map) ORDER BY l.name FOR UPDATE;
+    PERFORM FROM outbox.lane n WHERE n.map = change.map ORDER BY n.lane FOR UPDATE;
+    IF EXISTS (SELECT FROM outbox.lane n JOIN outbox.lease l ON l.name = format('lane/%s/%s', n.map, n.lane)
+                WHERE n.map = change.map
+                  AND (l.holder IS NOT NULL AND l.expires_at > clock_timestamp() OR n.halted IS NOT NULL OR NOT n.done
+                       OR n.to_tick <> change.stop_tick OR n.to_nonce <> change.stop_nonce
+                       OR outbox.release_pending(n.map, n.lane))) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO outbox.lane (map, lane, bucket_low, bucket_high, from_tick, from_nonce, to_tick, to_nonce, published)
+    SELECT change.map + 1, g.n, g.n * 256 / change.lanes, (g.n + 1) * 256 / change.lanes - 1,
+           change.stop_tick, change.stop_nonce, change.stop_tick, change.stop_nonce,
+           -- so that the sum over the lanes goes on
+           CASE WHEN g.n = 0 THEN (SELECT sum(o.published) FROM outbox.lane o WHERE o.map = change.map) ELSE 0 END
+      FROM generate_series(0, change.lanes - 1) AS g(n);
+    INSERT INTO outbox.lease (name)
+    SELECT format('lane/%s/%s', change.map + 1, g.n) FROM generate_series(0, change.lanes - 1) AS g(n);
+    UPDATE outbox.parked_event p
+       SET map = change.map + 1,
+           lane = (SELECT n.lane FROM outbox.lane n WHERE n.map = change.map + 1
+                      AND outbox.bucket(p.key, p.seq) BETWEEN n.bucket_low AND n.bucket_high)
+     WHERE p.released_at IS NULL;
+    DELETE FROM outbox.lease l WHERE l.name LIKE format('lane/%s/%%', change.map);
+    DELETE FROM outbox.lane n WHERE n.map = change.map;
+    DELETE FROM outbox.lane_change;
+    UPDATE outbox.meta m SET lane_map = change.map + 1;
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    VALUES ('lane_map', (change.map + 1)::text, change.reason,
+            jsonb_build_object('lanes', change.lanes, 'tick', change.stop_tick,
+                               'seconds', round(extract(epoch FROM clock_timestamp() - change.begun_at), 3)));
+    PERFORM pg_notify('outbox_relays', '');
+    RETURN true;
+END $$;
+
+-- Function:  outbox.relay_check_in(...)
+-- A relay's sign of life, about once a second, and how things stand, in one statement:
+--   p_first           the process has just started
+--   p_leaving         it ends: its lanes are its own only until it releases them
+--   p_able            it does not fail in Kafka
+--   p_tick            it would tick: it publishes, which proves that this is the right database
+--   p_lanes, p_epochs the leases that it holds, to be renewed
+-- The commit is synchronous, as in lane_renew().
+-- Returns:   rows of these kinds:
+--   map    number; name: who ticks; yes: the caller does; tick, nonce: where the map ends, if it does
+--   relay  name, yes: it is able
+--   lane   number; name: its holder; lease_left in seconds; yes: renewed for the caller;
+--          closed: nobody may take it now; pinned_to
+--   tick   tick: the newest
+CREATE FUNCTION outbox.relay_check_in(
+    p_name text, p_ttl interval, p_first boolean, p_leaving boolean, p_able boolean, p_tick boolean,
+    p_map integer, p_lanes integer[], p_epochs bigint[])
+RETURNS TABLE (kind text, number integer, name text, lease_left double precision, yes boolean, closed boolean,
+               pinned_to text, tick bigint, nonce uuid)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    renewed integer[];
+    since   timestamptz;
+    present integer;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);
+    WITH mine AS (
+        UPDATE outbox.lease l SET expires_at = clock_timestamp() + p_ttl
+          FROM unnest(p_lanes, p_epochs) AS u(lane, epoch)
+         WHERE l.name = format('lane/%s/%s', p_map, u.lane) AND l.epoch = u.epoch AND l.holder IS NOT NULL
+        RETURNING u.lane)
+    SELECT array_agg(mine.lane) INTO renewed FROM mine;
+    IF p_leaving THEN
+        DELETE FROM outbox.relay r WHERE r.name = p_name;
+    ELSE
+        INSERT INTO outbox.relay AS r (name, expires_at, started_at, able)
+        VALUES (p_name, clock_timestamp() + p_ttl, clock_timestamp(), p_able)
+        ON CONFLICT (name) DO UPDATE
+           SET expires_at = excluded.expires_at, able = excluded.able,
+               started_at = CASE WHEN p_first THEN excluded.started_at ELSE r.started_at END
+        RETURNING r.started_at INTO since;
+        DELETE FROM outbox.relay r WHERE r.expires_at < clock_timestamp() - interval '1 hour';
+    END IF;
+    IF p_tick AND NOT p_leaving THEN
+        UPDATE outbox.lease l
+           SET holder = p_name, expires_at = clock_timestamp() + p_ttl,
+               epoch = CASE WHEN l.holder = p_name THEN l.epoch ELSE l.epoch + 1 END,
+               acquired_at = CASE WHEN l.holder = p_name THEN l.acquired_at ELSE clock_timestamp() END
+         WHERE l.name = 'ticker'
+           AND (l.holder IS NULL OR l.holder = p_name OR l.expires_at <= clock_timestamp());
+    ELSE
+        UPDATE outbox.lease l SET holder = NULL, expires_at = '-infinity' WHERE l.name = 'ticker' AND l.holder = p_name;
+        IF FOUND OR p_leaving THEN
+            PERFORM pg_notify('outbox_relays', '');
+        END IF;
+    END IF;
+    WITH over AS (DELETE FROM outbox.lane_change c WHERE c.expires_at <= clock_timestamp() RETURNING c.*)
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    SELECT 'lane_map_given_up', (over.map + 1)::text, over.reason,
+           jsonb_build_object('lanes', over.lanes, 'tick', over.stop_tick) FROM over;
+    PERFORM outbox.lane_map_commit();
+
+    SELECT m.lane_map INTO present FROM outbox.meta m;
+    RETURN QUERY
+    SELECT 'map', present, l.holder, NULL::double precision,
+           l.holder IS NOT DISTINCT FROM p_name AND l.expires_at > clock_timestamp(), NULL::boolean, NULL::text,
+           c.stop_tick, c.stop_nonce
+      FROM outbox.lease l LEFT JOIN outbox.lane_change c ON true WHERE l.name = 'ticker';
+    RETURN QUERY
+    SELECT 'relay', NULL::integer, r.name, NULL::double precision, r.able, NULL::boolean, NULL::text, NULL::bigint,
+           NULL::uuid
+      FROM outbox.relay r WHERE r.expires_at > clock_timestamp() ORDER BY r.name COLLATE "C";
+    RETURN QUERY
+    SELECT 'lane', n.lane, CASE WHEN l.expires_at > clock_timestamp() THEN l.holder END,
+           CASE WHEN l.holder IS NOT NULL THEN extract(epoch FROM l.expires_at - clock_timestamp())::double precision END,
+           coalesce(n.lane = ANY (renewed) AND p_map = present, false),
+           n.paused OR coalesce(n.halted_at >= since, false)
+           OR coalesce(n.to_tick = c.stop_tick AND n.to_nonce = c.stop_nonce AND n.done, false)
+              AND NOT outbox.release_pending(n.map, n.lane),
+           n.pinned_to, NULL::bigint, NULL::uuid
+      FROM outbox.lane n JOIN outbox.lease l ON l.name = format('lane/%s/%s', n.map, n.lane)
+      LEFT JOIN outbox.lane_change c ON true
+     WHERE n.map = present ORDER BY n.lane;
+    RETURN QUERY
+    SELECT 'tick', NULL::integer, NULL::text, NULL::double precision, NULL::boolean, NULL::boolean, NULL::text, t.id,
+           NULL::uuid
+      FROM outbox.tick t ORDER BY t.id DESC LIMIT 1;
+END $$;
+
+-- Function:  outbox.lane_set(lanes, patience, reason)
+-- Begins to change the lane map: ticks stop here, the lanes come to the last one and end
+-- there, and then the relays begin those of the next map.  What is committed meanwhile is
+-- published then.  If that takes longer than patience, everything stays as it was.
+-- Returns:   the number of the next map
+CREATE FUNCTION outbox.lane_set(p_lanes integer, p_patience interval DEFAULT '1 minute', p_reason text DEFAULT NULL)
+RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    present integer;
+    hinders text;
+BEGIN
+    IF p_lanes IS NULL OR p_lanes NOT BETWEEN 1 AND 16 THEN
+        RAISE EXCEPTION 'lanes: must be 1 to 16' USING ERRCODE = '22023', COLUMN = 'lanes';
+    END IF;
+    IF p_patience IS NULL OR p_patience NOT BETWEEN interval '1 second' AND interval '10 minutes' THEN
+        RAISE EXCEPTION 'patience: must be 1 second to 10 minutes' USING ERRCODE = '22023', COLUMN = 'patience';
+    END IF;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'outbox.lane_set() needs READ COMMITTED' USING ERRCODE = '25001';
+    END IF;
+    PERFORM set_config('synchronous_commit', 'on', true);
+    -- From here on nobody ticks, until this is committed and seen by whoever would.
+    PERFORM pg_advisory_xact_lock(outbox.lock_class(), 3);
+    SELECT m.lane_map INTO present FROM outbox.meta m;
+    DELETE FROM outbox.lane_change c WHERE c.expires_at <= clock_timestamp();
+    IF EXISTS (SELECT FROM outbox.lane_change) THEN
+        RAISE EXCEPTION 'the lane map is being changed already: see outboxctl lane list' USING ERRCODE = '55000';
+    END IF;
+    SELECT string_agg(format('lane %s is %s', n.lane, CASE WHEN n.paused THEN 'paused' ELSE 'halted' END), ', '
+                      ORDER BY n.lane) INTO hinders
+      FROM outbox.lane n WHERE n.map = present AND (n.paused OR n.halted IS NOT NULL);
+    IF hinders IS NOT NULL THEN
+        RAISE EXCEPTION '%: it would not come to the tick at which all lanes end', hinders
+            USING ERRCODE = '55000', HINT = 'resume it, or see to why it is halted (outboxctl doctor)';
+    END IF;
+    INSERT INTO outbox.lane_change (map, lanes, stop_tick, stop_nonce, begun_at, expires_at, reason)
+    SELECT present, p_lanes, t.id, t.nonce, clock_timestamp(), clock_timestamp() + p_patience, p_reason
+      FROM outbox.tick t ORDER BY t.id DESC LIMIT 1;
+    IF NOT outbox.lane_map_commit()
+       AND NOT EXISTS (SELECT FROM outbox.relay r WHERE r.expires_at > clock_timestamp()) THEN
+        RAISE EXCEPTION 'no relay is alive that could bring the lanes to one tick: start one'
+            USING ERRCODE = '55000';
+    END IF;
+    PERFORM pg_notify('outbox_relays', '');
+    RETURN present + 1;
+END $$;
+
+-- Function:  outbox.lane_pause(lane, reason), outbox.lane_resume(lane, reason)
+-- Nobody publishes a paused lane; its events wait.
+-- Returns:   true if it was not so already
+CREATE FUNCTION outbox.lane_pause(p_lane integer, p_reason text DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    was outbox.lane;
+BEGIN
+    SELECT n.* INTO was FROM outbox.lane n, outbox.meta m WHERE n.map = m.lane_map AND n.lane = p_lane FOR UPDATE OF n;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no lane %', p_lane USING ERRCODE = '22023', COLUMN = 'lane';
+    END IF;
+    IF EXISTS (SELECT FROM outbox.lane_change c WHERE c.expires_at > clock_timestamp()) THEN
+        RAISE EXCEPTION 'the lane map is being changed: wait until it is' USING ERRCODE = '55000';
+    END IF;
+    UPDATE outbox.lane n SET paused = true WHERE n.map = was.map AND n.lane = was.lane;
+    INSERT INTO outbox.audit (action, subject, reason) VALUES ('lane_pause', p_lane::text, p_reason);
+    PERFORM pg_notify('outbox_relays', '');
+    RETURN NOT was.paused;
+END $$;
+
+CREATE FUNCTION outbox.lane_resume(p_lane integer, p_reason text DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    was outbox.lane;
+BEGIN
+    SELECT n.* INTO was FROM outbox.lane n, outbox.meta m WHERE n.map = m.lane_map AND n.lane = p_lane FOR UPDATE OF n;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no lane %', p_lane USING ERRCODE = '22023', COLUMN = 'lane';
+    END IF;
+    UPDATE outbox.lane n SET paused = false WHERE n.map = was.map AND n.lane = was.lane;
+    INSERT INTO outbox.audit (action, subject, reason) VALUES ('lane_resume', p_lane::text, p_reason);
+    PERFORM pg_notify('outbox_relays', '');
+    RETURN was.paused;
+END $$;
+
+-- Function:  outbox.lane_move(lane, relay, reason)
+-- The lane goes to that relay and stays with it while it is alive; null: to whoever's turn it is.
+-- Returns:   who had it
+CREATE FUNCTION outbox.lane_move(p_lane integer, p_relay text, p_reason text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    was outbox.lane;
+BEGIN
+    SELECT n.* INTO was FROM outbox.lane n, outbox.meta m WHERE n.map = m.lane_map AND n.lane = p_lane FOR UPDATE OF n;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no lane %', p_lane USING ERRCODE = '22023', COLUMN = 'lane';
+    END IF;
+    IF p_relay IS NOT NULL AND NOT EXISTS (SELECT FROM outbox.relay r
+                                            WHERE r.name = p_relay AND r.expires_at > clock_timestamp()) THEN
+        RAISE EXCEPTION 'no relay "%" is alive', p_relay USING ERRCODE = '22023', COLUMN = 'relay',
+            HINT = 'outboxctl lane list shows the owners; a relay''s name is its option name';
+    END IF;
+    UPDATE outbox.lane n SET pinned_to = p_relay WHERE n.map = was.map AND n.lane = was.lane;
+    INSERT INTO outbox.audit (action, subject, reason, detail)
+    VALUES ('lane_move', p_lane::text, p_reason, jsonb_build_object('relay', p_relay));
+    PERFORM pg_notify('outbox_relays', '');
+    RETURN (SELECT l.holder FROM outbox.lease l WHERE l.name = format('lane/%s/%s', was.map, was.lane));
 END $$;

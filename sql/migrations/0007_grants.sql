@@ -13,14 +13,15 @@ BEGIN
     LOOP
         IF f.name IN ('emit', 'emit_event', 'emit_events', 'admit') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_writer, outbox_relay, outbox_admin', f.signature);
-        ELSIF f.name IN ('tick', 'tick_needed', 'batch', 'batch_rows', 'recent_rows', 'lane_acquire', 'lane_renew',
-                         'lane_release', 'lane_record_publish', 'lane_halt', 'lane_acknowledge', 'lane_park',
-                         'lane_park_behind', 'lane_take_release', 'parked_topics', 'delivery_claim', 'delivery_finish',
+        ELSIF f.name IN ('tick', 'tick_needed', 'tick_newest', 'relay_check_in', 'batch', 'batch_rows',
+                         'recent_rows', 'lane_acquire', 'lane_renew', 'lane_release', 'lane_record_publish',
+                         'lane_halt', 'lane_acknowledge', 'lane_park', 'lane_park_behind', 'lane_take_release',
+                         'parked_topics', 'delivery_claim', 'delivery_finish',
                          'delivery_recover', 'lock_class', 'bucket') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_relay', f.signature);
         ELSIF f.name IN ('partition_add', 'rotate') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_maintenance', f.signature);
-        ELSIF f.name IN ('endpoint_add', 'endpoint_remove') THEN
+        ELSIF f.name IN ('endpoint_add', 'endpoint_remove', 'lane_set', 'lane_pause', 'lane_resume', 'lane_move') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_admin', f.signature);
         END IF;
     END LOOP;

@@ -557,6 +557,7 @@ BEGIN
        SET from_tick = rebase.tick, from_nonce = rebase.nonce, to_tick = rebase.tick, to_nonce = rebase.nonce,
            seq = 0, done = true, started = true, publish = 'exactly_once', halted = NULL, halted_detail = NULL
      WHERE n.map = former.lane_map;
+    DELETE FROM outbox.lane_change;
     INSERT INTO outbox.audit (action, subject, reason, detail)
     VALUES ('rebase', rebase.incarnation::text, p_reason,
             jsonb_build_object('republish', p_republish, 'events', rebase.events, 'tick', rebase.tick,

@@ -29,6 +29,25 @@ static void add_row(struct table *table, const PGresult *lanes, int row)
     }
 }
 
+static void print_remarks(const PGresult *lanes, int row)
+{
+    const char *lane = PQgetvalue(lanes, row, PQfnumber(lanes, "lane"));
+    const char *halted = pg_get_text(lanes, row, PQfnumber(lanes, "halted"));
+    const char *detail = pg_get_text(lanes, row, PQfnumber(lanes, "halted_detail"));
+    const char *relay = pg_get_text(lanes, row, PQfnumber(lanes, "pinned_to"));
+
+    if (halted) {
+        printf("lane %s is halted: %s: ", lane, halted);
+        print_escaped(stdout, detail ? detail : "", detail ? strlen(detail) : 0);
+        printf("\n");
+    }
+    if (relay) {
+        printf("lane %s stays with ", lane);
+        print_escaped(stdout, relay, strlen(relay));
+        printf(" while that one is alive\n");
+    }
+}
+
 static void print_lanes(const PGresult *lanes)
 {
     static const char *const titles[] = {"map",        "lane",        "buckets",   "state",
@@ -46,16 +65,11 @@ static void print_lanes(const PGresult *lanes)
         add_row(table, lanes, row);
     table_print(table, stdout);
     table_free(table);
-    for (int row = 0; row < PQntuples(lanes); row++) {
-        const char *halted = pg_get_text(lanes, row, PQfnumber(lanes, "halted"));
-        const char *detail = pg_get_text(lanes, row, PQfnumber(lanes, "halted_detail"));
-
-        if (!halted)
-            continue;
-        printf("lane %s is halted: %s: ", PQgetvalue(lanes, row, PQfnumber(lanes, "lane")), halted);
-        print_escaped(stdout, detail ? detail : "", detail ? strlen(detail) : 0);
-        printf("\n");
-    }
+    for (int row = 0; row < PQntuples(lanes); row++)
+        print_remarks(lanes, row);
+    if (PQntuples(lanes) > 0 && pg_get_text(lanes, 0, PQfnumber(lanes, "next_lanes")))
+        printf("the map is being changed to one of %s lanes\n",
+               PQgetvalue(lanes, 0, PQfnumber(lanes, "next_lanes")));
 }
 
 static int run_list(struct cli *cli)
@@ -78,8 +92,8 @@ const struct command lane_list_command = {
     .operands = "",
     .summary = "Lists the lanes: owner, lease, position, lag",
     .help = "State: running (a relay holds its lease), halted (its relay stopped and says why),\n"
-            "unowned (no relay holds it). lease_left: seconds; negative, it ended so long ago.\n"
-            "Position: the ticks of the batch, and the number of the last event of it that is\n"
+            "paused (by an operator), unowned (no relay holds it). lease_left: seconds; negative, it\n"
+            "ended so long ago. Position: the ticks of the batch, and the number of the last event of it that is\n"
             "published; \"...\" if the batch has more. Lag as in outboxctl status.\n"
             "Publish: how it was published last, exactly_once or at_least_once.",
     .connects = true,

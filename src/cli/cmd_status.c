@@ -149,7 +149,9 @@ static void print_lanes(const PGresult *lanes)
             print_escaped(stdout, detail ? detail : "", detail ? strlen(detail) : 0);
             printf("\n");
         }
-        if (!pg_get_bool(lanes, row, column(lanes, "lease_live")))
+        if (pg_get_bool(lanes, row, column(lanes, "paused")))
+            printf("lane %s is paused\n", PQgetvalue(lanes, row, column(lanes, "lane")));
+        else if (!pg_get_bool(lanes, row, column(lanes, "lease_live")))
             printf("lane %s has no relay\n", PQgetvalue(lanes, row, column(lanes, "lane")));
     }
 }

@@ -40,6 +40,8 @@ const struct finding_kind finding_kinds[FINDINGS] = {
                              "find the state in docs/troubleshooting.md; remove the cause, or decide by outboxctl"
                              " enable, adopt or rebase, which explain before they change anything; then start the"
                              " relay again"},
+    [FINDING_LANE_PAUSED] = {"lane_paused", false, "an operator has paused the lane: its events wait",
+                             "outboxctl lane resume; table outbox.audit has who paused it, and why"},
     [FINDING_LANE_BEHIND] = {"lane_behind", false, "events wait longer for their publishing than they should",
                              "look into the relay's log; compare published in two calls of outboxctl lane list: does"
                              " it advance?"},

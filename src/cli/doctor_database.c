@@ -181,6 +181,8 @@ static void judge_lane(struct doctor *doctor, const PGresult *lanes, int row)
     snprintf(subject, sizeof(subject), "lane %s", PQgetvalue(lanes, row, PQfnumber(lanes, "lane")));
     if (halted)
         doctor_found(doctor, FINDING_LANE_HALTED, subject, "%s: %s", halted, detail ? detail : "");
+    else if (pg_get_bool(lanes, row, PQfnumber(lanes, "paused")))
+        doctor_found(doctor, FINDING_LANE_PAUSED, subject, "%s events wait", events);
     else if (!pg_get_bool(lanes, row, PQfnumber(lanes, "lease_live")))
         doctor_found(doctor, FINDING_LANE_UNOWNED, subject, "last holder: %s; %s events wait", holder_text,
                      events);

@@ -4,10 +4,11 @@
 
 #include "cli/cli.h"
 
-/* A row per lane: map, lane, bucket_low, bucket_high, state (running, halted, unowned),
+/* A row per lane: map, lane, bucket_low, bucket_high, state (running, halted, paused, unowned),
  * lag_events, lag_exact, lag_seconds, from_tick, to_tick, seq, done, published,
  * acknowledged_at, halted, halted_detail, holder, epoch, expires_at, lease_left (seconds,
- * negative if it is over), started, from_nonce, to_nonce, publish, lease_live.  An exit code. */
+ * negative if it is over), started, from_nonce, to_nonce, publish, lease_live,
+ * paused, pinned_to, next_lanes (of a change that is under way).  An exit code. */
 int lanes_read(struct cli *cli, PGresult **ret);
 extern const char lanes_sql[];
 

@@ -18,6 +18,7 @@ outboxctl_SOURCES = \
     %D%/cmd_endpoint_switch.c \
     %D%/cmd_endpoint_test.c \
     %D%/cmd_lane.c \
+    %D%/cmd_lane_change.c \
     %D%/cmd_migrate.c \
     %D%/cmd_parked.c \
     %D%/cmd_place.c \

@@ -13,7 +13,8 @@
 
 static const struct command *const commands[] = {
     &migrate_command,          &status_command,           &doctor_command,
-    &lane_list_command,        &enable_command,           &adopt_command,
+    &lane_list_command,        &lane_set_command,         &lane_pause_command,
+    &lane_resume_command,      &lane_move_command,        &enable_command,           &adopt_command,
     &rebase_command,           &emit_command,             &tail_command,
     &endpoint_add_command,     &endpoint_list_command,    &endpoint_show_command,
     &endpoint_test_command,    &endpoint_disable_command, &endpoint_enable_command,

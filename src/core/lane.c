@@ -131,6 +131,7 @@ void lane_begin_running(struct lane *lane)
     lane->reading = false;
     lane->stale = false;
     lane->release_at = lane->now;
+    lane->release_taken = false;
     lane->marked_at = lane->now;
     lane->acknowledge_at = lane->now + lane->settings.acknowledge_interval;
 }
@@ -414,10 +415,26 @@ static void on_keeper_event(struct lane *lane, const struct lane_event *event)
         on_renewed(lane, event);
 }
 
+/* Nothing of an earlier life counts: others may have had the lane, or it is one of another map.
+ * A renewal may still be on its way. */
+static void start_over(struct lane *lane)
+{
+    *lane = (struct lane){.settings = lane->settings,
+                          .state = LANE_WAITING,
+                          .now = lane->now,
+                          .limit = lane->settings.batch_events,
+                          .release_limit = lane->settings.batch_events,
+                          .random = lane->random,
+                          .keeper_busy = lane->keeper_busy,
+                          .leases_lost = lane->leases_lost};
+}
+
 static void on_event(struct lane *lane, const struct lane_event *event, struct lane_actions *actions)
 {
     switch (event->kind) {
     case LANE_EVENT_START:
+        if (lane->state == LANE_STOPPED || lane->state == LANE_HALTED)
+            start_over(lane);
         lane->wake_at = lane->now;
         return;
     case LANE_EVENT_STOP:
@@ -453,6 +470,11 @@ static void on_event(struct lane *lane, const struct lane_event *event, struct l
         on_kafka_event(lane, event, actions);
         return;
     }
+}
+
+void lane_drain(struct lane *lane, const struct tick_id *tick)
+{
+    lane->drain = *tick;
 }
 
 /* --- what follows --- */
@@ -495,12 +517,19 @@ static bool passed_over(const struct lane *lane)
            (lane->cursor.to.id > lane->confirmed.to.id || lane->cursor.seq > lane->confirmed.seq);
 }
 
+/* The tick at which the lane ends has been read. */
+static bool drained(const struct lane *lane)
+{
+    return lane->drain.id != 0 && !lane->batch_open && lane->cursor.to.id == lane->drain.id;
+}
+
 /* Empty batches move the cursor without a transaction; now and then one is worth it,
- * because retention waits for the marker. */
+ * because retention waits for the marker; and at the end. */
 static bool marker_is_stale(const struct lane *lane)
 {
-    return passed_over(lane) &&
-           lane->now >= lane->marked_at + lane->settings.marker_interval;
+    if (drained(lane))
+        return lane->flight.count == 0 && (lane->cursor.to.id > lane->confirmed.to.id || !lane->confirmed.done);
+    return passed_over(lane) && lane->now >= lane->marked_at + lane->settings.marker_interval;
 }
 
 /* Nothing of what has been read is left to be published. */
@@ -563,7 +592,7 @@ static void drive_db(struct lane *lane, struct lane_actions *actions)
     if (lane->db_busy)
         return;
     if (lane_unacknowledged(lane) &&
-        (lane->endpoints > 0 || lane->stopping || lane->now >= lane->acknowledge_at ||
+        (lane->endpoints > 0 || lane->stopping || drained(lane) || lane->now >= lane->acknowledge_at ||
          lane->unacknowledged_release != 0)) {
         lane_acknowledge(lane, actions);
         return;
@@ -601,6 +630,14 @@ static int64_t delivery_deadline(const struct lane *lane)
     return lane->piping && oldest ? oldest->begun_at + lane->settings.delivery_timeout : INT64_MAX;
 }
 
+/* What is parked goes along to the next map, but no release that may be published already:
+ * the first that is taken after the takeover settles those of former owners. */
+static bool nothing_is_open(const struct lane *lane)
+{
+    return lane->ready.id == 0 && lane->flight.count == 0 && lane->release.id == 0 && !lane->parking &&
+           lane->unacknowledged_release == 0 && (!lane->parked || (lane->release_taken && !lane->db_busy));
+}
+
 static void drive_running(struct lane *lane, struct lane_actions *actions)
 {
     if (lane->now >= delivery_deadline(lane)) {
@@ -609,6 +646,8 @@ static void drive_running(struct lane *lane, struct lane_actions *actions)
     }
     drive_kafka(lane, actions);
     drive_db(lane, actions);
+    if (drained(lane) && lane->confirmed.to.id == lane->drain.id && lane->confirmed.done && nothing_is_open(lane))
+        lane->stopping = true; /* once it is acknowledged */
     if (lane->stopping && !lane->kafka_busy && !lane->db_busy && lane->flight.count == 0 &&
         !lane_unacknowledged(lane))
         give_up(lane, 0);

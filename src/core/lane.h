@@ -220,7 +220,8 @@ struct lane_event {
     int endpoints;
 };
 
-/* NULL if there is no memory.  Starts in LANE_WAITING; LANE_EVENT_START sets it going. */
+/* NULL if there is no memory.  Starts in LANE_WAITING; LANE_EVENT_START sets it going, also
+ * again when it has stopped or halted. */
 struct lane *lane_new(const struct lane_settings *settings);
 void lane_free(struct lane *lane);
 
@@ -230,12 +231,18 @@ void lane_handle(struct lane *lane, const struct lane_event *event, struct lane_
 /* When LANE_EVENT_TIMER is due, INT64_MAX for never. */
 int64_t lane_next_timer(const struct lane *lane);
 
+/* The lane stops by itself once everything up to this tick, after which there is none, is
+ * acknowledged.  Id 0: it does not.  Until it has stopped; to be told before the next event. */
+void lane_drain(struct lane *lane, const struct tick_id *tick);
+
 /* Of the pages read from now on. */
 void lane_set_batch_events(struct lane *lane, int batch_events);
 
 enum lane_state lane_state(const struct lane *lane);
 enum lane_halt lane_halt(const struct lane *lane);
 int64_t lane_epoch(const struct lane *lane);
+/* It has a lease, as far as it knows, which is to be renewed. */
+bool lane_holds(const struct lane *lane);
 /* How often it found that another has its lease, or that its time is over. */
 int64_t lane_leases_lost(const struct lane *lane);
 const char *lane_state_name(enum lane_state state);

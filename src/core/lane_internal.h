@@ -38,6 +38,8 @@ struct lane {
     struct position cursor; /* read so far */
     bool batch_open;        /* there may be more of the cursor's batch */
     struct tick_id latest;  /* newest tick, 0: none yet */
+    bool release_taken;     /* since it runs */
+    struct tick_id drain;   /* where the lane ends, 0: nowhere */
     bool wanted_tick;
     bool missed_tick;       /* one came while there was no room for more: there is news */
     int limit;              /* events of the next page */

@@ -67,6 +67,11 @@ int64_t lane_epoch(const struct lane *lane)
     return lane->epoch;
 }
 
+bool lane_holds(const struct lane *lane)
+{
+    return lane->holding && lane->state != LANE_RELEASING && lane->state != LANE_STOPPED && lane->state != LANE_HALTED;
+}
+
 void lane_set_batch_events(struct lane *lane, int batch_events)
 {
     /* A lane that begins small after a refusal goes on growing. */

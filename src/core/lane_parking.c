@@ -46,6 +46,7 @@ void lane_on_release(struct lane *lane, const struct lane_event *event, struct l
         .id = event->page, .count = event->count, .bytes = event->bytes, .release = event->release};
 
     lane->parked = event->parked;
+    lane->release_taken = true;
     lane->release_at = lane->now + lane->settings.release_interval;
     if (lane->state == LANE_RUNNING && event->count > 0)
         lane->release = page;

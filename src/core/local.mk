@@ -5,4 +5,5 @@ libcore_la_SOURCES = \
     %D%/lane.c %D%/lane.h %D%/lane_internal.h %D%/lane_names.c %D%/lane_parking.c %D%/lane_takeover.c \
     %D%/match.c %D%/match.h \
     %D%/position.c %D%/position.h \
+    %D%/share.c %D%/share.h \
     %D%/ticker.c %D%/ticker.h

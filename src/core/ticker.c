@@ -24,6 +24,11 @@ void ticker_set_polls(struct ticker *ticker, int64_t poll_interval, int64_t fall
     ticker->settings.fallback_poll = fallback_poll;
 }
 
+void ticker_set_pace(struct ticker *ticker, int64_t pace)
+{
+    ticker->pace = pace;
+}
+
 struct ticker_action ticker_start(struct ticker *ticker)
 {
     ticker->holding_bell = false;
@@ -49,6 +54,12 @@ static struct ticker_action on_refused(struct ticker *ticker)
     return sleep_for(ticker->pause);
 }
 
+/* After a tick. */
+static struct ticker_action rest(const struct ticker *ticker)
+{
+    return sleep_for(ticker->pace ? ticker->pace : ticker->settings.fallback_poll);
+}
+
 /* The lane has a tick to work on; it says when it wants the next.  Until then writers
  * would notify for nothing.  The bell is given back after the tick, not before, for which
  * the first event would have to wait; a writer that came in between has notified. */
@@ -57,7 +68,7 @@ static struct ticker_action on_ticked(struct ticker *ticker)
     ticker->pause = 0;
     if (ticker->holding_bell)
         return (struct ticker_action){.kind = TICKER_RELEASE_BELL};
-    return sleep_for(ticker->settings.fallback_poll);
+    return rest(ticker);
 }
 
 struct ticker_action ticker_handle(struct ticker *ticker, enum ticker_event event)
@@ -75,7 +86,7 @@ struct ticker_action ticker_handle(struct ticker *ticker, enum ticker_event even
         return on_refused(ticker);
     case TICKER_BELL_RELEASED:
         ticker->holding_bell = false;
-        return sleep_for(ticker->settings.fallback_poll);
+        return rest(ticker);
     case TICKER_WISHED_FORCED:
         ticker->forced = true;
         return tick(ticker);

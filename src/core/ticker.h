@@ -23,6 +23,7 @@ struct ticker {
     bool holding_bell;
     bool forced;      /* a tick even without news */
     int64_t pause;    /* of the last refusal */
+    int64_t pace;     /* others publish, too, and cannot say when they want a tick; 0: nobody */
 };
 
 enum ticker_action_kind {
@@ -55,6 +56,9 @@ void ticker_init(struct ticker *ticker, const struct ticker_settings *settings);
 
 /* Other times from the next action on; poll mode or not cannot change. */
 void ticker_set_polls(struct ticker *ticker, int64_t poll_interval, int64_t fallback_poll);
+
+/* At the latest so long after a tick it looks for the next; 0: when the lanes want it. */
+void ticker_set_pace(struct ticker *ticker, int64_t pace);
 
 /* The first action. */
 struct ticker_action ticker_start(struct ticker *ticker);

@@ -58,7 +58,7 @@ static void gather(const struct admin *admin, const struct watch_view *seen, str
         .idle_since = atomic_load(&vitals->idle_since),
         .kafka_failing_since = atomic_load(&vitals->kafka_failing_since),
         .database_failing_since = failing ? failing : seen->failing_since,
-        .stalled_since = state == LANE_RUNNING ? seen->stalled_since : 0,
+        .stalled_since = seen->stalled_since,
         .partitions_ahead = seen->partitions_ahead,
         .grant = atomic_load(&vitals->grant_missing) ? vitals->grant : NULL,
     };
@@ -174,6 +174,12 @@ mono_us admin_tend(struct admin *admin, mono_us now)
     else
         serve(admin, fd, loopback);
     return admin->server ? INT64_MAX : admin->retry_at;
+}
+
+void admin_set_company(struct admin *admin, int relays)
+{
+    if (admin->watch)
+        watch_set_company(admin->watch, relays);
 }
 
 bool admin_free(struct admin *admin, mono_us deadline)

@@ -26,6 +26,7 @@ static struct relay_message *new_answer(const struct executor *executor)
     if (!answer)
         runtime_die("out_of_memory", executor->settings.name);
     answer->kind = RELAY_LANE_EVENT;
+    answer->lane = executor->settings.lane;
     return answer;
 }
 

@@ -7,6 +7,7 @@
 struct lane_job {
     struct message head;
     bool quit;
+    int map;
     struct lane_action action;
     struct page *page; /* borrowed; with LANE_DO_PUBLISH */
     char *faults; /* with LANE_DO_PARK; whoever does it frees it */
@@ -25,6 +26,7 @@ struct executor;
 
 struct executor_settings {
     const char *name;
+    int lane; /* in the answers */
     executor_run *run;
     executor_serve *serve; /* NULL: it tells nothing unasked */
     executor_end *end;     /* NULL: nothing to end */

@@ -17,7 +17,7 @@ struct lane_db {
     struct settings_view settings;
     const struct relay_config *config; /* in force for the present job */
     struct tick_memory *ticks;
-    int map;
+    int map; /* of the present job */
     int lane;
     struct pg *pg;
     struct repeat repeat;
@@ -27,13 +27,13 @@ struct lane_db {
     struct parking parking;
 };
 
-struct lane_db *lane_db_new(struct settings *settings, struct tick_memory *ticks, int map, int lane)
+struct lane_db *lane_db_new(struct settings *settings, struct tick_memory *ticks, int lane)
 {
     struct lane_db *db = calloc(1, sizeof(*db));
 
     if (!db)
         return NULL;
-    *db = (struct lane_db){.settings = SETTINGS_VIEW_INIT(settings), .ticks = ticks, .map = map, .lane = lane};
+    *db = (struct lane_db){.settings = SETTINGS_VIEW_INIT(settings), .ticks = ticks, .lane = lane};
     if (gethostname(db->host, sizeof(db->host) - 1) != 0) {
         free(db);
         return NULL;
@@ -295,6 +295,7 @@ void lane_db_run(void *context, const struct lane_job *job, struct relay_message
     outbox_error *err = NULL;
 
     db->config = settings_read(&db->settings);
+    db->map = job->map;
     if (dispatch(db, job, answer, &err) < 0) {
         const char *why = err ? outbox_error_message(err) : "unknown";
         bool again = repeat_seen(&db->repeat, why, clock_now());

@@ -9,7 +9,7 @@
 struct lane_db;
 
 /* NULL without memory.  Connects when the lease is to be acquired. */
-struct lane_db *lane_db_new(struct settings *settings, struct tick_memory *ticks, int map, int lane);
+struct lane_db *lane_db_new(struct settings *settings, struct tick_memory *ticks, int lane);
 /* NULL is allowed. */
 void lane_db_free(struct lane_db *db);
 executor_run lane_db_run;

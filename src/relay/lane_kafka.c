@@ -26,7 +26,7 @@ struct lane_kafka {
     struct settings_view settings;
     const struct relay_config *config; /* in force for the present job */
     const struct kafka *kafka;
-    int map;
+    int map; /* of the present job */
     int lane;
     struct progress *progress;
     bool progress_ensured;
@@ -48,13 +48,13 @@ mono_us lane_message_timeout(const struct relay_config *config)
     return config->lease / 3;
 }
 
-struct lane_kafka *lane_kafka_new(struct settings *settings, const struct kafka *kafka, int map, int lane)
+struct lane_kafka *lane_kafka_new(struct settings *settings, const struct kafka *kafka, int lane)
 {
     struct lane_kafka *made = calloc(1, sizeof(*made));
 
     if (!made)
         return NULL;
-    *made = (struct lane_kafka){.settings = SETTINGS_VIEW_INIT(settings), .kafka = kafka, .map = map, .lane = lane};
+    *made = (struct lane_kafka){.settings = SETTINGS_VIEW_INIT(settings), .kafka = kafka, .lane = lane};
     made->records = records_new();
     made->wake_fd = wakeup_open();
     if (!made->records || made->wake_fd < 0) {
@@ -373,19 +373,21 @@ void lane_kafka_run(void *context, const struct lane_job *job, struct relay_mess
     enum sink_result result;
 
     lane->config = settings_read(&lane->settings);
+    lane->map = job->map;
     result = dispatch(lane, job, answer, &err);
     if (result != SINK_OK)
         answer_failure(lane, job, result, err, answer);
     outbox_error_free(err);
 }
 
-static void put(struct mailbox *answers, struct lane_event event, char *faults)
+static void put(const struct lane_kafka *lane, struct mailbox *answers, struct lane_event event, char *faults)
 {
     struct relay_message *message = calloc(1, sizeof(*message));
 
     if (!message)
         runtime_die("out_of_memory", "lane-kafka"); /* what is confirmed and not told would be published again */
     message->kind = RELAY_LANE_EVENT;
+    message->lane = lane->lane;
     message->event = event;
     message->event.now = clock_now();
     message->faults = faults;
@@ -403,14 +405,14 @@ void lane_kafka_serve(void *context, struct mailbox *answers)
         return;
     result = pipeline_serve(lane->pipeline, &page, &err);
     if (page != 0)
-        put(answers, (struct lane_event){.kind = LANE_EVENT_CONFIRMED, .page = page}, NULL);
+        put(lane, answers, (struct lane_event){.kind = LANE_EVENT_CONFIRMED, .page = page}, NULL);
     if (result != SINK_OK && !lane->failure_told) {
         struct lane_event event = {.kind = LANE_EVENT_DELIVERY_FAILED, .refused = log_failure(lane, result, err)};
         char *faults;
 
         lane->failure_told = true;
         event.at_fault = blame(lane, result, &faults);
-        put(answers, event, faults);
+        put(lane, answers, event, faults);
     }
     outbox_error_free(err);
 }

@@ -9,7 +9,7 @@
 struct lane_kafka;
 
 /* NULL without memory. */
-struct lane_kafka *lane_kafka_new(struct settings *settings, const struct kafka *kafka, int map, int lane);
+struct lane_kafka *lane_kafka_new(struct settings *settings, const struct kafka *kafka, int lane);
 /* NULL is allowed. */
 void lane_kafka_free(struct lane_kafka *lane);
 /* At least once: a record that is not on the brokers by then is given up.  The process may

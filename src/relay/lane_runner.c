@@ -7,7 +7,6 @@
 #include "relay/executor.h"
 #include "relay/lane_db.h"
 #include "relay/lane_kafka.h"
-#include "relay/lane_keeper.h"
 #include "runtime/die.h"
 #include "runtime/log.h"
 #include "runtime/metrics.h"
@@ -25,10 +24,9 @@ struct lane_runner {
     struct lane *lane;
     struct lane_db *db_context;
     struct lane_kafka *kafka_context;
-    struct lane_keeper *keeper_context;
     struct executor *db;
     struct executor *kafka;
-    struct executor *keeper;
+    int map;
     struct lane_identity identity;
     struct held_page pages[PAGES_MAX];
     uint64_t last_page;
@@ -66,18 +64,17 @@ static bool start_executors(struct lane_runner *runner)
 {
     struct mailbox *answers = runner->settings.answers;
     const struct executor_settings db = {
-        .name = "lane-db", .run = lane_db_run, .end = lane_db_end, .context = runner->db_context};
-    const struct executor_settings kafka = {.name = "lane-kafka", .run = lane_kafka_run,
+        .name = "lane-db", .lane = runner->settings.lane, .run = lane_db_run, .end = lane_db_end,
+        .context = runner->db_context};
+    const struct executor_settings kafka = {.name = "lane-kafka", .lane = runner->settings.lane,
+                                            .run = lane_kafka_run,
                                             .serve = lane_kafka_serve, .end = lane_kafka_end,
                                             .context = runner->kafka_context,
                                             .wake_fd = lane_kafka_wake_fd(runner->kafka_context)};
-    const struct executor_settings keeper = {
-        .name = "lane-keeper", .run = lane_keeper_run, .end = lane_keeper_end, .context = runner->keeper_context};
 
     runner->db = executor_start(&db, answers);
     runner->kafka = executor_start(&kafka, answers);
-    runner->keeper = executor_start(&keeper, answers);
-    return runner->db && runner->kafka && runner->keeper;
+    return runner->db && runner->kafka;
 }
 
 struct lane_runner *lane_runner_start(const struct lane_runner_settings *settings)
@@ -90,10 +87,9 @@ struct lane_runner *lane_runner_start(const struct lane_runner_settings *setting
     runner->settings = *settings;
     lane_settings_from(settings->config, &lane_settings);
     runner->lane = lane_new(&lane_settings);
-    runner->db_context = lane_db_new(settings->settings, settings->ticks, settings->map, settings->lane);
-    runner->kafka_context = lane_kafka_new(settings->settings, settings->kafka, settings->map, settings->lane);
-    runner->keeper_context = lane_keeper_new(settings->settings, settings->map, settings->lane);
-    if (!runner->lane || !runner->db_context || !runner->kafka_context || !runner->keeper_context)
+    runner->db_context = lane_db_new(settings->settings, settings->ticks, settings->lane);
+    runner->kafka_context = lane_kafka_new(settings->settings, settings->kafka, settings->lane);
+    if (!runner->lane || !runner->db_context || !runner->kafka_context)
         goto fail;
     if (!start_executors(runner))
         goto fail;
@@ -140,8 +136,6 @@ static struct executor *executor_of(const struct lane_runner *runner, enum lane_
     case LANE_DO_COMMIT:
     case LANE_DO_CLOSE_PRODUCER:
         return runner->kafka;
-    case LANE_DO_RENEW:
-        return runner->keeper;
     default:
         return runner->db;
     }
@@ -149,7 +143,7 @@ static struct executor *executor_of(const struct lane_runner *runner, enum lane_
 
 static void submit(struct lane_runner *runner, const struct lane_action *action)
 {
-    struct lane_job job = {.action = *action, .identity = runner->identity};
+    struct lane_job job = {.map = runner->map, .action = *action, .identity = runner->identity};
 
     if (action->page != 0)
         job.page = find_page(runner, action->page)->page;
@@ -170,6 +164,9 @@ static void carry_out(struct lane_runner *runner, const struct lane_action *acti
     case LANE_DO_WANT_TICK:
         runner->settings.want_tick(runner->settings.context, action->force);
         return;
+    case LANE_DO_RENEW:
+        runner->settings.want_renewal(runner->settings.context);
+        return;
     default:
         submit(runner, action);
         return;
@@ -184,6 +181,8 @@ static void log_state(struct lane_runner *runner)
 
     if (state == runner->logged)
         return;
+    if (state == LANE_RUNNING)
+        metric_add(METRIC_TAKEOVERS, 1);
     log_write(landmark ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "lane", LOG_NUMBER("lane", lane),
               LOG_TEXT("state", lane_state_name(state)), LOG_NUMBER("epoch", lane_epoch(runner->lane)));
     runner->logged = state;
@@ -212,6 +211,18 @@ static void handle(struct lane_runner *runner, const struct lane_event *event)
     log_state(runner);
     for (size_t i = 0; i < actions.count; i++)
         carry_out(runner, &actions.list[i]);
+}
+
+void lane_runner_begin(struct lane_runner *runner, int map)
+{
+    runner->map = map;
+    lane_runner_tell(runner, LANE_EVENT_START, NULL);
+}
+
+void lane_runner_drain(struct lane_runner *runner, const struct tick_id *tick)
+{
+    lane_drain(runner->lane, tick);
+    lane_runner_tell(runner, LANE_EVENT_TIMER, NULL);
 }
 
 void lane_runner_tell(struct lane_runner *runner, enum lane_event_kind kind, const struct tick_id *tick)
@@ -266,13 +277,17 @@ int64_t lane_runner_epoch(const struct lane_runner *runner)
     return lane_epoch(runner->lane);
 }
 
+bool lane_runner_holds(const struct lane_runner *runner)
+{
+    return lane_holds(runner->lane);
+}
+
 bool lane_runner_end(struct lane_runner *runner, mono_us deadline)
 {
     bool ended;
 
     ended = executor_stop(runner->kafka, deadline);
     ended = executor_stop(runner->db, deadline) && ended;
-    ended = executor_stop(runner->keeper, deadline) && ended;
     if (!ended)
         return false;
     for (int i = 0; i < PAGES_MAX; i++)
@@ -280,7 +295,6 @@ bool lane_runner_end(struct lane_runner *runner, mono_us deadline)
     free(runner->faults);
     lane_db_free(runner->db_context);
     lane_kafka_free(runner->kafka_context);
-    lane_keeper_free(runner->keeper_context);
     lane_free(runner->lane);
     free(runner);
     return true;

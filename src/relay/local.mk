@@ -2,10 +2,11 @@ bin_PROGRAMS += outbox-relay
 outbox_relay_SOURCES = \
     %D%/admin.c %D%/admin.h \
     %D%/executor.c %D%/executor.h \
+    %D%/follower.c %D%/follower.h \
     %D%/lane_db.c %D%/lane_db.h \
     %D%/lane_kafka.c %D%/lane_kafka.h \
-    %D%/lane_keeper.c %D%/lane_keeper.h \
     %D%/lane_runner.c %D%/lane_runner.h \
+    %D%/lanes.c %D%/lanes.h \
     %D%/main.c \
     %D%/maintenance.c %D%/maintenance.h \
     %D%/message.h \
@@ -14,6 +15,7 @@ outbox_relay_SOURCES = \
     %D%/records.c %D%/records.h \
     %D%/relay.c %D%/relay.h \
     %D%/reload.c %D%/reload.h \
+    %D%/roster.c %D%/roster.h \
     %D%/settings.c %D%/settings.h \
     %D%/signals.c %D%/signals.h \
     %D%/supervisor.c %D%/supervisor.h \

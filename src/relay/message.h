@@ -4,11 +4,14 @@
 
 #include "core/lane.h"
 #include "runtime/mailbox.h"
+#include "source/check_in.h"
 #include "source/page.h"
 
 enum relay_message_kind {
     RELAY_LANE_EVENT, /* event; page belongs to the receiver */
     RELAY_SIGNAL,     /* number */
+    RELAY_PICTURE,    /* picture, of the receiver; NULL: it could not be had */
+    RELAY_POKE,       /* something has changed: ask for a picture */
     RELAY_FATAL       /* a thread cannot go on, and no repetition would help */
 };
 
@@ -24,6 +27,8 @@ struct relay_message {
     struct message head;
     enum relay_message_kind kind;
     int number;
+    struct picture *picture;
+    int lane;                      /* of the event; -1: of all lanes */
     struct lane_event event;
     struct page *page;
     struct lane_identity identity; /* with LANE_EVENT_ACQUIRED */

@@ -12,7 +12,8 @@
 
 #include "pg/conn.h"
 #include "relay/admin.h"
-#include "relay/lane_runner.h"
+#include "relay/follower.h"
+#include "relay/lanes.h"
 #include "relay/maintenance.h"
 #include "relay/settings.h"
 #include "relay/signals.h"
@@ -32,9 +33,11 @@ struct relay {
     struct admin *admin;
     struct mailbox *mailbox;
     struct kafka *kafka;
-    struct lane_runner *lane;
+    struct lanes *lanes;
+    struct lanes_view seen;
     struct tick_memory *ticks;
     struct tick_thread *ticker;
+    struct follower *follower;
     struct maintenance *maintenance;
     struct dispatcher *dispatcher;
     pthread_t dispatcher_stopper;
@@ -48,7 +51,8 @@ static void want_tick(void *context, bool forced)
 {
     struct relay *relay = context;
 
-    tick_thread_want(relay->ticker, forced);
+    tick_thread_want(relay->ticker, forced); /* the one of the two that is active hears it */
+    follower_want(relay->follower, forced);
 }
 
 static struct kafka *make_kafka(const struct relay_config *config, outbox_error **reterr)
@@ -113,8 +117,8 @@ static void raise_descriptor_limit(void)
 
 static bool start(struct relay *relay, outbox_error **reterr)
 {
-    struct lane_runner_settings lane = {.settings = relay->settings, .config = relay->config, .map = 1, .lane = 0,
-                                        .want_tick = want_tick, .context = relay};
+    struct lanes_settings lanes = {.settings = relay->settings, .config = relay->config, .vitals = &relay->vitals,
+                                   .want_tick = want_tick, .context = relay};
     struct maintenance_settings maintenance = {relay->settings, &relay->vitals, want_tick, relay};
     const char *other_dsn = relay->config->maintenance_dsn;
 
@@ -131,12 +135,13 @@ static bool start(struct relay *relay, outbox_error **reterr)
     if (!relay->kafka)
         return false;
     relay->ticker = tick_thread_start(relay->settings, relay->mailbox, relay->ticks);
-    lane.kafka = relay->kafka;
-    lane.answers = relay->mailbox;
-    lane.ticks = relay->ticks;
-    relay->lane = lane_runner_start(&lane);
+    relay->follower = follower_start(relay->settings, relay->mailbox, relay->ticks);
+    lanes.kafka = relay->kafka;
+    lanes.answers = relay->mailbox;
+    lanes.ticks = relay->ticks;
+    relay->lanes = lanes_start(&lanes);
     relay->maintenance = maintenance_start(&maintenance);
-    if (!relay->ticker || !relay->lane || !relay->maintenance) {
+    if (!relay->ticker || !relay->follower || !relay->lanes || !relay->maintenance) {
         outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the threads");
         return false;
     }
@@ -166,7 +171,7 @@ static void begin_stop(struct relay *relay, enum relay_exit result)
     if (relay->dispatcher)
         relay->dispatcher_stopping =
             pthread_create(&relay->dispatcher_stopper, NULL, stop_dispatcher, relay) == 0;
-    lane_runner_tell(relay->lane, LANE_EVENT_STOP, NULL);
+    lanes_leave(relay->lanes);
 }
 
 /* Hands on what the threads do not see for themselves. */
@@ -176,7 +181,7 @@ static void apply_settings(struct relay *relay)
     outbox_error *err = NULL;
 
     kafka_set_topics(relay->kafka, config->create_topics, config->topic_partitions, config->topic_replication);
-    lane_runner_reload(relay->lane, config);
+    lanes_reload(relay->lanes, config);
     tick_thread_want(relay->ticker, false); /* it may be in a sleep of the former length */
     if (relay->dispatcher && !relay->stopping &&
         dispatcher_change(relay->dispatcher, config->webhook_allow, config->connect_timeout, &err) < 0)
@@ -214,15 +219,13 @@ static void on_message(struct relay *relay, struct relay_message *message)
     default:
         break;
     }
-    if (message->event.kind == LANE_EVENT_TICK) {
-        lane_runner_tell(relay->lane, LANE_EVENT_TICK, &message->event.tick);
-        return;
-    }
+    if (message->kind == RELAY_PICTURE)
+        message->event.kind = message->picture ? LANE_EVENT_RENEWED : LANE_EVENT_RENEW_FAILED;
     if (message->event.kind == LANE_EVENT_ACKNOWLEDGED && message->deliveries > 0 && relay->dispatcher &&
         !relay->stopping)
         dispatcher_wake(relay->dispatcher);
     vitals_note_event(&relay->vitals, &message->event);
-    lane_runner_answer(relay->lane, message);
+    lanes_answer(relay->lanes, message);
 }
 
 /* A lane that runs has proven that this database is the one that publishes.  A restored
@@ -246,29 +249,27 @@ static enum relay_exit exit_of(enum lane_halt halt)
     return (enum relay_exit)(RELAY_EXIT_MARKER_MISSING + (int)halt - (int)LANE_HALT_MARKER_MISSING);
 }
 
-static void look_at_lane(struct relay *relay)
+static void look_at_lanes(struct relay *relay)
 {
-    enum lane_state state = lane_runner_state(relay->lane);
+    struct lanes_view *seen = &relay->seen;
+    bool at_work;
 
-    vitals_note_state(&relay->vitals, state, lane_runner_halt(relay->lane), clock_now());
-    if (state == LANE_RUNNING && !relay->stopping)
+    lanes_look(relay->lanes, seen);
+    at_work = seen->running > 0 && !relay->stopping;
+    vitals_note_state(&relay->vitals, seen->state, seen->halt, seen->standing_by, clock_now());
+    if (at_work)
         allow_webhooks(relay);
-    tick_thread_set_active(relay->ticker, state == LANE_RUNNING && !relay->stopping);
-    maintenance_set_active(relay->maintenance, state == LANE_RUNNING && !relay->stopping);
-    if (state == LANE_HALTED && !relay->stopping) {
-        enum lane_halt halt = lane_runner_halt(relay->lane);
-
-        log_error("halted", LOG_NUMBER("lane", 0), LOG_TEXT("state", lane_halt_name(halt)),
-                  LOG_TEXT("reason", lane_halt_text(halt)));
-        begin_stop(relay, exit_of(halt));
-    }
-}
-
-static bool lane_ended(const struct relay *relay)
-{
-    enum lane_state state = lane_runner_state(relay->lane);
-
-    return state == LANE_STOPPED || state == LANE_HALTED;
+    if (!relay->stopping)
+        admin_set_company(relay->admin, seen->relays);
+    if (!relay->stopping && relay->dispatcher)
+        dispatcher_set_company(relay->dispatcher, seen->relays);
+    tick_thread_set_company(relay->ticker, seen->relays > 1);
+    tick_thread_set_active(relay->ticker, seen->ticking && at_work);
+    follower_hint(relay->follower, seen->newest_tick);
+    follower_set_active(relay->follower, seen->following && at_work);
+    maintenance_set_active(relay->maintenance, seen->ticking && at_work);
+    if (seen->halted && !relay->stopping)
+        begin_stop(relay, exit_of(seen->halt));
 }
 
 /* Pages and supervisor.  When they want to be looked after again. */
@@ -277,8 +278,7 @@ static mono_us look_after_others(struct relay *relay)
     mono_us now = clock_now();
     mono_us admin = relay->stopping ? INT64_MAX : admin_tend(relay->admin, now);
     mono_us supervisor = relay->stopping ? INT64_MAX
-                                         : supervisor_tell(&relay->supervisor, &relay->vitals,
-                                                           lane_runner_epoch(relay->lane), now);
+                                         : supervisor_tell(&relay->supervisor, &relay->vitals, &relay->seen, now);
 
     return admin < supervisor ? admin : supervisor;
 }
@@ -290,9 +290,8 @@ static mono_us earliest(mono_us a, mono_us b)
 
 static void loop(struct relay *relay)
 {
-    lane_runner_tell(relay->lane, LANE_EVENT_START, NULL);
-    while (!relay->stopping || !lane_ended(relay)) {
-        mono_us timer = lane_runner_timer(relay->lane);
+    while (!relay->stopping || !lanes_left(relay->lanes)) {
+        mono_us timer = lanes_timer(relay->lanes);
         mono_us deadline = relay->stopping ? relay->stop_deadline : clock_now() + SECONDS(60);
         struct relay_message *message;
 
@@ -300,10 +299,9 @@ static void loop(struct relay *relay)
         message = (struct relay_message *)mailbox_take(relay->mailbox, earliest(timer, deadline));
         if (message)
             on_message(relay, message);
-        else if (clock_now() >= timer)
-            lane_runner_tell(relay->lane, LANE_EVENT_TIMER, NULL);
         free(message);
-        look_at_lane(relay);
+        lanes_tend(relay->lanes);
+        look_at_lanes(relay);
         if (relay->stopping && clock_now() >= relay->stop_deadline)
             return;
     }
@@ -313,12 +311,13 @@ static void loop(struct relay *relay)
  * that, a successor finds out by the marker. */
 static void finish(struct relay *relay)
 {
-    bool ended = lane_ended(relay);
+    bool ended = lanes_left(relay->lanes);
 
     ended = admin_free(relay->admin, relay->stop_deadline) && ended;
     ended = tick_thread_stop(relay->ticker, relay->stop_deadline) && ended;
+    ended = follower_stop(relay->follower, relay->stop_deadline) && ended;
     ended = maintenance_stop(relay->maintenance, relay->stop_deadline) && ended;
-    ended = ended && lane_runner_end(relay->lane, relay->stop_deadline);
+    ended = ended && lanes_end(relay->lanes, relay->stop_deadline);
     if (relay->dispatcher_stopping)
         pthread_join(relay->dispatcher_stopper, NULL);
     if (!ended) {

@@ -26,30 +26,43 @@ static bool tell(const struct supervisor *supervisor, const char *state)
     return notify_send(&supervisor->notify, state);
 }
 
-static void describe(const struct vitals *vitals, int64_t epoch, char *ret, size_t room)
+static void describe_one(const struct lanes_view *view, char *ret, size_t room)
 {
-    enum lane_state state = (enum lane_state)atomic_load(&vitals->state);
+    enum lane_state state = view->state;
 
     if (state == LANE_HALTED)
-        snprintf(ret, room, "STATUS=lane 0 is halted: %s",
-                 lane_halt_name((enum lane_halt)atomic_load(&vitals->halt)));
+        snprintf(ret, room, "STATUS=lane 0 is halted: %s", lane_halt_name(view->halt));
     else if (state == LANE_RUNNING)
-        snprintf(ret, room, "STATUS=lane 0 is running, epoch %" PRId64, epoch);
-    else if (atomic_load(&vitals->standing_by) && (state == LANE_WAITING || state == LANE_ACQUIRING))
+        snprintf(ret, room, "STATUS=lane 0 is running, epoch %" PRId64, view->epoch);
+    else if (view->standing_by)
         snprintf(ret, room, "STATUS=standing by for lane 0");
     else
         snprintf(ret, room, "STATUS=lane 0 is %s",
                  state == LANE_ACQUIRING ? lane_state_name(LANE_WAITING) : lane_state_name(state));
 }
 
-mono_us supervisor_tell(struct supervisor *supervisor, const struct vitals *vitals, int64_t epoch, mono_us now)
+static void describe(const struct lanes_view *view, char *ret, size_t room)
+{
+    if (view->total <= 1)
+        describe_one(view, ret, room);
+    else if (view->state == LANE_HALTED)
+        snprintf(ret, room, "STATUS=running %d of %d lanes; lane %d is halted: %s", view->running, view->total,
+                 view->lane, lane_halt_name(view->halt));
+    else if (view->standing_by)
+        snprintf(ret, room, "STATUS=standing by for %d lanes", view->total);
+    else
+        snprintf(ret, room, "STATUS=running %d of %d lanes", view->running, view->total);
+}
+
+mono_us supervisor_tell(struct supervisor *supervisor, const struct vitals *vitals, const struct lanes_view *view,
+                        mono_us now)
 {
     mono_us period = supervisor->notify.watchdog / 2;
     char status[sizeof(supervisor->status)];
 
     if (supervisor->notify.fd < 0)
         return INT64_MAX;
-    describe(vitals, epoch, status, sizeof(status));
+    describe(view, status, sizeof(status));
     if (strcmp(status, supervisor->status) != 0) {
         tell(supervisor, status);
         snprintf(supervisor->status, sizeof(supervisor->status), "%s", status);

@@ -2,7 +2,7 @@
 #ifndef RELAY_SUPERVISOR_H
 #define RELAY_SUPERVISOR_H
 
-#include "relay/vitals.h"
+#include "relay/lanes.h"
 #include "runtime/notify.h"
 
 struct supervisor {
@@ -17,7 +17,8 @@ void supervisor_open(struct supervisor *supervisor);
 void supervisor_close(struct supervisor *supervisor);
 /* Tells what is new.  Returns when to call again at the latest; the main loop does, so that
  * a sign of life is one of the main loop. */
-mono_us supervisor_tell(struct supervisor *supervisor, const struct vitals *vitals, int64_t epoch, mono_us now);
+mono_us supervisor_tell(struct supervisor *supervisor, const struct vitals *vitals, const struct lanes_view *view,
+                        mono_us now);
 void supervisor_reloading(struct supervisor *supervisor);
 void supervisor_reloaded(struct supervisor *supervisor);
 void supervisor_stopping(struct supervisor *supervisor);

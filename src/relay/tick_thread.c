@@ -18,6 +18,8 @@
 #include "runtime/wakeup.h"
 #include "source/tick.h"
 
+/* Between two ticks while other relays publish as well. */
+#define PACE MILLISECONDS(10)
 #define RECONNECT_PAUSE_MIN MILLISECONDS(100)
 #define RECONNECT_PAUSE_MAX SECONDS(5)
 
@@ -30,6 +32,7 @@ struct tick_thread {
     atomic_bool active;
     atomic_bool wanted;
     atomic_bool forced;
+    atomic_bool company;
     /* of the thread itself */
     struct settings_view settings;
     const struct relay_config *config; /* in force for the present action */
@@ -62,6 +65,7 @@ static void report(const struct tick_thread *thread, enum relay_message_kind kin
     if (!message)
         runtime_die("out_of_memory", "tick"); /* a tick that is not reported would never be published */
     message->kind = kind;
+    message->lane = -1;
     message->event.kind = LANE_EVENT_TICK;
     message->event.now = clock_now();
     if (tick)
@@ -147,6 +151,8 @@ static int take(struct tick_thread *thread, bool forced, enum ticker_event *ret,
         report(thread, RELAY_LANE_EVENT, &id);
     }
     *ret = made ? TICKER_TICKED : TICKER_NOTHING_NEW;
+    if (made && atomic_load(&thread->company))
+        return tick_tell(thread->pg, statement_deadline(thread), reterr);
     return OUTBOX_OK;
 }
 
@@ -215,6 +221,7 @@ static void apply_settings(struct tick_thread *thread)
 {
     thread->config = settings_read(&thread->settings);
     ticker_set_polls(&thread->ticker, thread->config->poll_interval, thread->config->fallback_poll);
+    ticker_set_pace(&thread->ticker, atomic_load(&thread->company) ? PACE : 0);
 }
 
 /* Ticks until it is told to stop or the connection fails. */
@@ -319,12 +326,19 @@ void tick_thread_set_active(struct tick_thread *thread, bool active)
         wakeup_send(thread->wake_fd);
 }
 
+void tick_thread_set_company(struct tick_thread *thread, bool company)
+{
+    if (atomic_exchange(&thread->company, company) != company)
+        wakeup_send(thread->wake_fd);
+}
+
 void tick_thread_want(struct tick_thread *thread, bool forced)
 {
     if (forced)
         atomic_store(&thread->forced, true);
     atomic_store(&thread->wanted, true);
-    wakeup_send(thread->wake_fd);
+    if (atomic_load(&thread->active)) /* else there is a tick as soon as it is */
+        wakeup_send(thread->wake_fd);
 }
 
 bool tick_thread_stop(struct tick_thread *thread, mono_us deadline)

@@ -1,7 +1,5 @@
 #include "relay/vitals.h"
 
-#include "runtime/metrics.h"
-
 void vitals_start(struct vitals *vitals, mono_us now)
 {
     atomic_store(&vitals->idle_since, now);
@@ -17,13 +15,7 @@ void vitals_note_event(struct vitals *vitals, const struct lane_event *event)
 {
     switch (event->kind) {
     case LANE_EVENT_NOT_ACQUIRED:
-        atomic_store(&vitals->standing_by, true);
-        atomic_store(&vitals->database_failing_since, 0);
-        break;
     case LANE_EVENT_ACQUIRED:
-        atomic_store(&vitals->standing_by, false);
-        atomic_store(&vitals->database_failing_since, 0);
-        break;
     case LANE_EVENT_PAGE:
     case LANE_EVENT_ACKNOWLEDGED:
     case LANE_EVENT_RENEWED:
@@ -33,7 +25,6 @@ void vitals_note_event(struct vitals *vitals, const struct lane_event *event)
         break;
     case LANE_EVENT_DB_FAILED:
     case LANE_EVENT_RENEW_FAILED:
-        atomic_store(&vitals->standing_by, false);
         begin(&vitals->database_failing_since, event->now);
         break;
     case LANE_EVENT_MARKER:
@@ -50,13 +41,12 @@ void vitals_note_event(struct vitals *vitals, const struct lane_event *event)
     }
 }
 
-void vitals_note_state(struct vitals *vitals, enum lane_state state, enum lane_halt halt, mono_us now)
+void vitals_note_state(struct vitals *vitals, enum lane_state state, enum lane_halt halt, bool standing_by,
+                       mono_us now)
 {
-    bool running = state == LANE_RUNNING;
-    bool useful = running || atomic_load(&vitals->standing_by);
+    bool useful = state == LANE_RUNNING || standing_by;
 
-    if (running && atomic_load(&vitals->state) != LANE_RUNNING)
-        metric_add(METRIC_TAKEOVERS, 1);
+    atomic_store(&vitals->standing_by, standing_by);
     atomic_store(&vitals->state, (int)state);
     atomic_store(&vitals->halt, (int)halt);
     if (useful) {

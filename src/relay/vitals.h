@@ -12,7 +12,7 @@
 struct vitals {
     atomic_int state;              /* enum lane_state */
     atomic_int halt;               /* enum lane_halt */
-    atomic_bool standing_by;       /* another has the lane */
+    atomic_bool standing_by;       /* others have the lanes */
     atomic_bool ready;             /* has had the lane, or stood by */
     atomic_bool stopping;
     atomic_bool grant_missing;     /* nothing expires: the role lacks a right */
@@ -25,7 +25,8 @@ struct vitals {
 void vitals_start(struct vitals *vitals, mono_us now);
 /* An executor's answer. */
 void vitals_note_event(struct vitals *vitals, const struct lane_event *event);
-/* Where the lane stands after it. */
-void vitals_note_state(struct vitals *vitals, enum lane_state state, enum lane_halt halt, mono_us now);
+/* Where the lane that needs attention most stands after it. */
+void vitals_note_state(struct vitals *vitals, enum lane_state state, enum lane_halt halt, bool standing_by,
+                       mono_us now);
 
 #endif

@@ -1,15 +1,18 @@
 #include "relay/watch.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "core/lane.h"
 #include "runtime/log.h"
 #include "runtime/metrics.h"
 
 #define INTERVAL SECONDS(5)
+#define LONGEST_INTERVAL SECONDS(15)
 #define FRESH SECONDS(1)
 #define STATEMENT_TIMEOUT SECONDS(5)
 
@@ -17,7 +20,9 @@ struct watch {
     struct settings_view settings; /* the thread's, as is pg */
     struct pg *pg;
     bool failed; /* the last look; logged once */
-    struct outlook_lane former;
+    struct outlook_lane former[OUTLOOK_LANES];
+    mono_us stalled_since[OUTLOOK_LANES];
+    atomic_int company; /* any thread */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t asked;
@@ -75,29 +80,47 @@ static void show(const struct outlook *outlook)
     metric_set(METRIC_PARKED_SECONDS, outlook->parked_age);
 }
 
-/* Under lock. */
-static void note_progress(struct watch *watch, const struct outlook_lane *lane, mono_us now)
+static bool runs_here(int lane)
 {
-    const struct outlook_lane *former = &watch->former;
-    bool moved = lane->published != former->published || lane->to_tick != former->to_tick || lane->seq != former->seq;
+    int64_t state;
 
-    if (lane->events == 0)
-        watch->view.stalled_since = 0;
-    else if (moved || watch->view.stalled_since == 0)
-        watch->view.stalled_since = now;
-    watch->former = *lane;
+    return metric_value(METRIC_LANE_STATE + lane, &state) && state == LANE_RUNNING;
 }
 
+/* Since when the lane has had a backlog and has not moved, though it runs here. */
+static mono_us judge_progress(struct watch *watch, const struct outlook_lane *lane, mono_us now)
+{
+    struct outlook_lane *former = &watch->former[lane->lane];
+    mono_us *since = &watch->stalled_since[lane->lane];
+    bool moved = lane->published != former->published || lane->to_tick != former->to_tick || lane->seq != former->seq;
+
+    if (lane->events == 0 || !runs_here(lane->lane))
+        *since = 0;
+    else if (moved || *since == 0)
+        *since = now;
+    *former = *lane;
+    return *since;
+}
+
+/* Under lock. */
 static void note_success(struct watch *watch, const struct outlook *outlook, mono_us now)
 {
-    static const struct outlook_lane none;
-    const struct outlook_lane *lane = outlook->lane_count > 0 && outlook->lanes[0].lane == 0 ? outlook->lanes : &none;
+    struct watch_view *view = &watch->view;
 
-    watch->view.sampled_at = now;
-    watch->view.failing_since = 0;
-    watch->view.partitions_ahead = outlook->partitions_ahead;
-    snprintf(watch->view.halt, sizeof(watch->view.halt), "%s", lane->halt);
-    note_progress(watch, lane, now);
+    view->sampled_at = now;
+    view->failing_since = 0;
+    view->partitions_ahead = outlook->partitions_ahead;
+    view->stalled_since = 0;
+    view->halt[0] = '\0';
+    for (int i = 0; i < outlook->lane_count; i++) {
+        const struct outlook_lane *lane = &outlook->lanes[i];
+        mono_us since = judge_progress(watch, lane, now);
+
+        if (since != 0 && (view->stalled_since == 0 || since < view->stalled_since))
+            view->stalled_since = since;
+        if (!view->halt[0])
+            snprintf(view->halt, sizeof(view->halt), "%s", lane->halt);
+    }
 }
 
 static void look_and_note(struct watch *watch)
@@ -136,7 +159,8 @@ static bool wait_for_turn(struct watch *watch)
 
     pthread_mutex_lock(&watch->lock);
     for (;;) {
-        mono_us due = watch->looked_at == 0 ? 0 : watch->looked_at + (watch->wanted ? FRESH : INTERVAL);
+        mono_us pause = shorter(INTERVAL * atomic_load(&watch->company), LONGEST_INTERVAL);
+        mono_us due = watch->looked_at == 0 ? 0 : watch->looked_at + (watch->wanted ? FRESH : pause);
         struct timespec until = {due / 1000000, due % 1000000 * 1000};
 
         if (watch->quit || clock_now() >= due)
@@ -188,6 +212,7 @@ struct watch *watch_start(struct settings *settings)
         return NULL;
     watch->settings = (struct settings_view)SETTINGS_VIEW_INIT(settings);
     watch->view.partitions_ahead = -1;
+    atomic_store(&watch->company, 1);
     init_locks(watch);
     if (pthread_create(&watch->thread, NULL, watch_main, watch) != 0) {
         free_watch(watch);
@@ -208,6 +233,11 @@ void watch_look(struct watch *watch, mono_us deadline, struct watch_view *ret)
     }
     *ret = watch->view;
     pthread_mutex_unlock(&watch->lock);
+}
+
+void watch_set_company(struct watch *watch, int relays)
+{
+    atomic_store(&watch->company, relays > 0 ? relays : 1);
 }
 
 bool watch_stop(struct watch *watch, mono_us deadline)

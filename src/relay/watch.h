@@ -11,9 +11,9 @@
 struct watch_view {
     mono_us sampled_at;
     mono_us failing_since;
-    mono_us stalled_since; /* lane 0 has a backlog and does not move */
+    mono_us stalled_since; /* a lane that runs here has a backlog and does not move */
     int partitions_ahead;  /* -1: not known yet */
-    char halt[32];         /* of lane 0, "": it is not halted */
+    char halt[32];         /* of the first lane that is halted, "": none is */
 };
 
 struct watch;
@@ -22,6 +22,8 @@ struct watch;
 struct watch *watch_start(struct settings *settings);
 /* Waits until there is news, or the deadline passes, and returns what is known.  Any thread. */
 void watch_look(struct watch *watch, mono_us deadline, struct watch_view *ret);
+/* How many relays look, this one included: each does it the less often unasked. */
+void watch_set_company(struct watch *watch, int relays);
 /* Nobody may be looking.  False if it did not end by the deadline.  NULL is allowed. */
 bool watch_stop(struct watch *watch, mono_us deadline);
 

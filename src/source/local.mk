@@ -1,6 +1,7 @@
 noinst_LTLIBRARIES += libsource.la
 libsource_la_SOURCES = \
     %D%/acknowledge.c %D%/acknowledge.h \
+    %D%/check_in.c %D%/check_in.h \
     %D%/lease.c %D%/lease.h \
     %D%/maintain.c %D%/maintain.h \
     %D%/outlook.c %D%/outlook.h \

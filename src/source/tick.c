@@ -10,6 +10,9 @@
 static const char sql_tick[] =
     "SELECT t.id, t.nonce, t.last_seq, t.snapshot, t.self_xid FROM outbox.tick($1, $2) AS t";
 
+static const char sql_newest[] =
+    "SELECT t.id, t.nonce, t.last_seq, t.snapshot, t.self_xid FROM outbox.tick_newest($1) AS t";
+
 static const char sql_load[] =
     "SELECT t.id, t.nonce, t.last_seq, t.snapshot, t.self_xid"
     "  FROM outbox.tick AS t WHERE t.id = $1 AND t.nonce = $2::uuid";
@@ -90,29 +93,56 @@ static int read_tick(const PGresult *row, struct tick *ret, outbox_error **reter
     return status;
 }
 
-int tick_take(struct pg *pg, bool forced, int64_t last, mono_us deadline, bool *ret_made, struct tick *ret,
-              outbox_error **reterr)
+/* By a statement that commits synchronously; a row of nulls: there is none. */
+static int get_tick(struct pg *pg, const char *sql, const struct pg_args *args, mono_us deadline, bool *ret_found,
+                    struct tick *ret, outbox_error **reterr)
 {
-    struct pg_args args = PG_ARGS_INIT;
     PGresult *result = NULL;
     int status;
 
-    pg_arg_bool(&args, !forced);
-    pg_arg_int(&args, last);
     pg_take_warning(pg);
-    status = pg_exec(pg, sql_tick, &args, 0, deadline, &result, reterr);
+    status = pg_exec(pg, sql, args, 0, deadline, &result, reterr);
     if (status < 0)
         return status;
     if (pg_take_warning(pg)) {
         status = outbox__fail(reterr, OUTBOX_ESERVER, NULL,
                               "PostgreSQL warned while committing a tick: it may not be replicated");
     } else {
-        *ret_made = PQntuples(result) > 0 && !PQgetisnull(result, 0, 0);
-        if (*ret_made)
+        *ret_found = PQntuples(result) > 0 && !PQgetisnull(result, 0, 0);
+        if (*ret_found)
             status = read_tick(result, ret, reterr);
     }
     PQclear(result);
     return status;
+}
+
+int tick_take(struct pg *pg, bool forced, int64_t last, mono_us deadline, bool *ret_made, struct tick *ret,
+              outbox_error **reterr)
+{
+    struct pg_args args = PG_ARGS_INIT;
+
+    pg_arg_bool(&args, !forced);
+    pg_arg_int(&args, last);
+    return get_tick(pg, sql_tick, &args, deadline, ret_made, ret, reterr);
+}
+
+int tick_newest(struct pg *pg, int64_t after, mono_us deadline, bool *ret_found, struct tick *ret,
+                outbox_error **reterr)
+{
+    struct pg_args args = PG_ARGS_INIT;
+
+    pg_arg_int(&args, after);
+    return get_tick(pg, sql_newest, &args, deadline, ret_found, ret, reterr);
+}
+
+int tick_tell(struct pg *pg, mono_us deadline, outbox_error **reterr)
+{
+    return pg_exec(pg, "SELECT pg_catalog.pg_notify('outbox_ticks', '')", NULL, 0, deadline, NULL, reterr);
+}
+
+int tick_listen(struct pg *pg, mono_us deadline, outbox_error **reterr)
+{
+    return pg_run(pg, "LISTEN outbox_ticks", deadline, reterr);
 }
 
 int tick_load(struct pg *pg, const struct tick_id *id, mono_us deadline, bool *ret_found, struct tick *ret,

@@ -31,6 +31,14 @@ bool tick_copy(struct tick *ret, const struct tick *tick);
 int tick_take(struct pg *pg, bool forced, int64_t last, mono_us deadline, bool *ret_made, struct tick *ret,
               outbox_error **reterr);
 
+/* The newest tick after that one, whoever took it, by a synchronous commit: then it is durable.
+ * The rest as for tick_take(). */
+int tick_newest(struct pg *pg, int64_t after, mono_us deadline, bool *ret_found, struct tick *ret,
+                outbox_error **reterr);
+/* Tells the relays that do not tick themselves, and listens to that. */
+int tick_tell(struct pg *pg, mono_us deadline, outbox_error **reterr);
+int tick_listen(struct pg *pg, mono_us deadline, outbox_error **reterr);
+
 /* Reads a tick by its id.  *ret_found is false, and ret untouched, when there is none or
  * its nonce is another.  The caller clears it with tick_clear(). */
 int tick_load(struct pg *pg, const struct tick_id *id, mono_us deadline, bool *ret_found, struct tick *ret,

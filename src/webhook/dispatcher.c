@@ -19,6 +19,7 @@
 #include "webhook/task.h"
 
 #define REFRESH_INTERVAL SECONDS(1)
+#define REFRESH_WITHOUT_ENDPOINTS SECONDS(5) /* the first one's deliveries wake us */
 #define REFRESH_AFTER_WAKE MILLISECONDS(200)
 #define RECOVER_INTERVAL SECONDS(5)
 #define FAILURES_LOGGED 20 /* lines a second */
@@ -37,6 +38,7 @@ struct dispatcher {
     struct mailbox *inbox;               /* any thread */
     struct message wake;                 /* in the inbox while wake_pending */
     atomic_bool wake_pending;            /* any thread */
+    atomic_int company;                  /* any thread: relays that do the same */
     _Atomic mono_us abandon_at, stop_at; /* any thread; NEVER until it stops */
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -204,7 +206,7 @@ static bool recover(struct dispatcher *d, bool mine)
         log_warning("webhook_recovered", LOG_NUMBER("deliveries", recovered));
         slots_make_hungry(d->slots);
     }
-    d->recover_at = clock_now() + RECOVER_INTERVAL;
+    d->recover_at = clock_now() + RECOVER_INTERVAL * atomic_load(&d->company);
     return true;
 }
 
@@ -239,7 +241,8 @@ static void refresh(struct dispatcher *d)
     }
     slots_end(d->slots);
     d->refreshed_at = clock_now();
-    d->refresh_at = d->refreshed_at + REFRESH_INTERVAL;
+    d->refresh_at = d->refreshed_at + (slots_count(d->slots) > 0 ? REFRESH_INTERVAL : REFRESH_WITHOUT_ENDPOINTS) *
+                                          atomic_load(&d->company);
 }
 
 static void take_claim(void *argument, const struct claim *claim)
@@ -328,7 +331,7 @@ static void keep_up(struct dispatcher *d, mono_us now, bool stopping)
         refresh(d);
     if (now >= d->poll_at || now >= d->due_at) {
         if (now >= d->poll_at)
-            d->poll_at = now + d->poll_interval;
+            d->poll_at = now + d->poll_interval * atomic_load(&d->company);
         d->due_at = NEVER;
         slots_make_hungry(d->slots);
     }
@@ -418,6 +421,7 @@ static struct dispatcher *new_dispatcher(const struct dispatcher_settings *setti
     d->worker = strdup(settings->worker);
     d->lease_margin = settings->lease_margin;
     d->poll_interval = settings->poll_interval;
+    atomic_store(&d->company, 1);
     d->due_at = NEVER;
     d->tasks.left = d->tasks.right = &d->tasks;
     d->inbox = mailbox_new();
@@ -478,6 +482,11 @@ fail:
     if (recorder_stop(d->recorder, clock_now() + SECONDS(10)))
         free_dispatcher(d);
     return NULL;
+}
+
+void dispatcher_set_company(struct dispatcher *d, int relays)
+{
+    atomic_store(&d->company, relays > 0 ? relays : 1);
 }
 
 void dispatcher_wake(struct dispatcher *d)

@@ -31,6 +31,9 @@ struct dispatcher;
 struct dispatcher *dispatcher_start(const struct dispatcher_settings *settings, outbox_error **reterr);
 /* New deliveries may be due.  Any thread. */
 void dispatcher_wake(struct dispatcher *dispatcher);
+/* How many relays send webhooks, this one included: each looks the less often for what nobody
+ * tells it of.  Any thread. */
+void dispatcher_set_company(struct dispatcher *dispatcher, int relays);
 /* What a reload may change; for the requests that follow.  Any thread.  Negative: nothing has
  * changed. */
 int dispatcher_change(struct dispatcher *dispatcher, const char *allowed_addresses, mono_us connect_timeout,

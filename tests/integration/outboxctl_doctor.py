@@ -101,6 +101,7 @@ def lanes():
     changed("lane_halted", "critical", "lane 0",
             "update outbox.lane set halted = 'marker_missing', halted_detail = 'no marker'",
             "update outbox.lane set halted = null, halted_detail = null", detail="marker_missing: no marker")
+    changed("lane_paused", "warning", "lane 0", "select outbox.lane_pause(0)", "select outbox.lane_resume(0)")
     outbox.emit(type="t", payload="1")
     provoked("ticks_stopped", "critical", "", "--patience", "1ms")
     sql("select outbox.tick()")
@@ -119,7 +120,7 @@ def log():
     changed("partitions_few", "critical", "", "update outbox.event_partition set state = 'detached' where n > 1",
             "update outbox.event_partition set state = 'attached' where n > 1", detail="1 ahead")
     changed("events_parked", "warning", "orders",
-            "insert into outbox.parked_topic (topic, reason) values ('orders', 'topic_missing')",
+            "insert into outbox.parked_topic (topic, reason, next_at) values ('orders', 'topic_missing', now())",
             "delete from outbox.parked_topic", detail="the whole topic")
 
 

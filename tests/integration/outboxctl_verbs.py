@@ -36,7 +36,7 @@ def command_line(dsn):
     tap.is_(status, OK, "help: exit 0")
     verbs = [line.split("  ")[1].strip() for line in output.split("\n\n")[1].splitlines()[1:-1]]
     verbs = [" ".join(word for word in verb.split() if word.islower()) for verb in verbs]
-    tap.is_(len(verbs), 28, "help: lists the commands")
+    tap.is_(len(verbs), 32, "help: lists the commands")
     for verb in verbs:
         status, output, _ = ctl(dsn, "help", *verb.split())
         tap.ok(status == OK and output.startswith(f"usage: outboxctl {verb}"), f"help {verb}")

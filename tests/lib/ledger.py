@@ -142,7 +142,7 @@ class Ledger:
 
     def settled(self):
         published, open_deliveries = self.outbox.sql(
-            "select (select published from outbox.lane where map = 1 and lane = 0),"
+            "select (select sum(published) from outbox.lane),"
             "       (select count(*) from outbox.delivery where state not in ('delivered', 'dead', 'parked'))")[0]
         return published >= self.count() and open_deliveries == 0
 

@@ -132,7 +132,8 @@ class Outbox:
         return self.sql("select to_jsonb(l) from outbox.lease l where name = 'lane/1/0'")[0][0]
 
     def published(self):
-        return self.lane()["published"]
+        """By all lanes of the present map, which count on from those of the former."""
+        return int(self.sql("select sum(published) from outbox.lane")[0][0])
 
     def wait_delivered(self, count, deadline=30):
         """Waits until that many deliveries have been."""
@@ -152,9 +153,11 @@ class Outbox:
                 cursor.execute("select (outbox.tick()).id")
                 latest = cursor.fetchone()[0]
                 cursor.execute("""
-                    select (select count(*) from outbox.batch(from_tick, to_tick, seq) where not done)
-                         + (select count(*) from outbox.batch(to_tick, %s))
-                      from outbox.lane where map = 1 and lane = 0""", (latest,))
+                    select sum((select count(*) from outbox.batch(from_tick, to_tick, seq, low => bucket_low,
+                                                                  high => bucket_high) where not done)
+                               + (select count(*) from outbox.batch(to_tick, %s, low => bucket_low,
+                                                                    high => bucket_high)))::bigint
+                      from outbox.lane""", (latest,))
                 return cursor.fetchone()[0]
         finally:
             connection.close()

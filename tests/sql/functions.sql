@@ -9,7 +9,7 @@ SELECT p.oid, p.proname::text AS name, p.oid::regprocedure::text AS signature, l
  WHERE p.pronamespace = 'outbox'::regnamespace;
 
 SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_to_like', 'bucket', 'partition_add',
-    'partition_look', 'rotate', 'day_slot', 'tick_needed', 'tick', 'batch_rows', 'batch', 'recent_rows', 'check_headers',
+    'partition_look', 'rotate', 'day_slot', 'tick_needed', 'tick', 'tick_newest', 'batch_rows', 'batch', 'recent_rows', 'check_headers',
     'max_payload_bytes', 'check_event', 'claim_ids', 'ring', 'admit', 'emit_event', 'emit_events', 'emit',
     'lane_acquire', 'lane_renew', 'lane_record_publish', 'lane_release', 'lane_halt', 'lane_interval', 'lane_acknowledge',
     'lane_own', 'lane_park', 'lane_park_behind', 'lane_take_release', 'parked_content', 'parked_topics', 'parked_lock', 'parked_retry',
@@ -20,7 +20,7 @@ SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_
     'standing', 'same_files', 'settle_here', 'enable', 'adopt', 'beyond_positions', 'rebase', 'event_present',
     'partition_ahead', 'open_events', 'partition_held', 'partition_droppable', 'partition_keep',
     'partition_retire', 'partition_table', 'partition_forget', 'kept_expire', 'delivery_expire', 'slot_expire',
-    'audit_expire']);
+    'audit_expire', 'lane_map_commit', 'release_pending', 'relay_check_in', 'lane_set', 'lane_pause', 'lane_resume', 'lane_move']);
 
 SELECT is((SELECT array_agg(signature ORDER BY signature COLLATE "C") FROM f WHERE name = 'emit'),
           ARRAY['outbox.emit(text,text,bytea,text,text,jsonb,uuid,text,integer,text,text,timestamp with time zone,text)',
@@ -36,12 +36,14 @@ SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE definer),
                 'delivery_claim', 'delivery_expire', 'delivery_finish', 'delivery_recover', 'delivery_resolve',
                 'delivery_retry', 'delivery_retry_of', 'delivery_revive', 'emit_event', 'emit_events', 'enable',
                 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
-                'kept_expire', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_own', 'lane_park',
-                'lane_park_behind', 'lane_record_publish', 'lane_release', 'lane_renew', 'lane_take_release',
+                'kept_expire', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_map_commit', 'lane_move', 'lane_own',
+                'lane_park', 'lane_park_behind', 'lane_pause', 'lane_record_publish', 'lane_release', 'lane_renew',
+                'lane_resume', 'lane_set', 'lane_take_release',
                 'parked_discard', 'parked_lock', 'parked_reroute', 'parked_retry', 'parked_retry_topic',
                 'partition_add', 'partition_ahead', 'partition_forget', 'partition_held', 'partition_keep',
-                'partition_look', 'partition_retire', 'rebase', 'ring', 'rotate', 'route_add', 'route_remove',
-                'same_files', 'settle_here', 'slot_expire', 'standing', 'tick', 'tick_needed', 'xids_ahead'],
+                'partition_look', 'partition_retire', 'rebase', 'relay_check_in', 'release_pending', 'ring', 'rotate', 'route_add',
+                'route_remove', 'same_files', 'settle_here', 'slot_expire', 'standing', 'tick', 'tick_needed',
+                'tick_newest', 'xids_ahead'],
           'and these are they');
 SELECT is_empty($$
     SELECT signature FROM f
@@ -58,7 +60,7 @@ SELECT is_empty($$
      WHERE f.name IN ('check_event', 'check_headers', 'claim_ids', 'ring', 'partition_look', 'lane_interval',
                       'audit_migration', 'hmac_sha256', 'delivery_revive', 'endpoint_gone', 'place', 'xids_ahead',
                       'same_files', 'settle_here', 'event_present', 'open_events', 'lane_own', 'parked_lock',
-                      'parked_content')
+                      'parked_content', 'lane_map_commit', 'release_pending')
        AND a.grantee <> 'outbox_owner'::regrole
 $$, 'what only other functions call, only the owner may execute');
 SELECT is((SELECT count(*) FROM f WHERE name = 'emit' AND NOT definer AND language = 'sql'
@@ -106,8 +108,9 @@ SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility
           'the immutable ones');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility = 's'),
           ARRAY['batch', 'batch_rows', 'beyond_positions', 'check_event', 'event_present', 'lane_interval',
-                'max_payload_bytes', 'open_events', 'parked_content', 'parked_topics', 'partition_ahead', 'partition_table', 'place',
-                'recent_rows', 'same_files', 'standing', 'xids_ahead'], 'the stable ones');
+                'max_payload_bytes', 'open_events', 'parked_content', 'parked_topics', 'partition_ahead',
+                'partition_table', 'place', 'recent_rows', 'release_pending',
+                'same_files', 'standing', 'xids_ahead'], 'the stable ones');
 SELECT is((SELECT config FROM f WHERE name = 'batch_rows'), '{}',
           'batch_rows() has no SET, so that the planner folds it into the query');
 SELECT is((SELECT outbox.lock_class()), 1868721016, 'the class of advisory locks, as the relay has it');

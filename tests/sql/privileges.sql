@@ -70,15 +70,16 @@ SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_admin'),
           ARRAY['admit', 'adopt', 'batch', 'batch_rows', 'beyond_positions', 'bucket', 'delivery_resolve',
                 'delivery_retry', 'delivery_retry_of', 'emit', 'emit_event', 'emit_events', 'enable',
                 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
+                'lane_move', 'lane_pause', 'lane_resume', 'lane_set',
                 'parked_discard', 'parked_reroute', 'parked_retry', 'parked_retry_topic', 'rebase', 'route_add',
                 'route_remove', 'standing'],
-          'an admin can emit, look into batches, and manage endpoints, deliveries, routes and what is parked');
+          'an admin can emit, look into batches, and manage endpoints, deliveries, routes, lanes and what is parked');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_relay'),
           ARRAY['admit', 'batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover',
                 'emit', 'emit_event', 'emit_events', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_park',
                 'lane_park_behind', 'lane_record_publish', 'lane_release', 'lane_renew', 'lane_take_release',
-                'lock_class', 'parked_topics', 'partition_add', 'partition_ahead', 'recent_rows', 'rotate', 'standing', 'tick',
-                'tick_needed'], 'a relay can do the relay''s work');
+                'lock_class', 'parked_topics', 'partition_add', 'partition_ahead', 'recent_rows', 'relay_check_in',
+                'rotate', 'standing', 'tick', 'tick_needed', 'tick_newest'], 'a relay can do the relay''s work');
 SELECT is_empty($$
     SELECT p.proname FROM pg_proc p, aclexplode(p.proacl) AS a
      WHERE p.pronamespace = 'outbox'::regnamespace AND a.grantee = 'outbox_maintenance'::regrole

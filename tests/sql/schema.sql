@@ -8,7 +8,7 @@ SELECT schema_owner_is('outbox', 'outbox_owner');
 SELECT tables_are('outbox', (
     SELECT array_agg(name) FROM (
         SELECT unnest(ARRAY['meta', 'audit', 'migration', 'event', 'event_partition', 'tick', 'emitted', 'inbox',
-                            'scheduled_event', 'kept_event', 'stream', 'route', 'lease', 'lane', 'parked_event',
+                            'scheduled_event', 'kept_event', 'stream', 'route', 'lease', 'lane', 'lane_change', 'relay', 'parked_event',
                             'parked_topic', 'endpoint', 'endpoint_secret', 'delivery', 'delivery_attempt', 'replay',
                             'former_incarnation'])
         UNION ALL SELECT format('%s_%s', t, n) FROM unnest(ARRAY['event', 'tick']) t, generate_series(0, 2) n
@@ -128,7 +128,8 @@ SELECT results_eq($$SELECT map, lane, bucket_low::integer, bucket_high::integer,
 SELECT is((SELECT (l.from_tick, l.from_nonce, l.to_tick, l.to_nonce) = (t.id, t.nonce, t.id, t.nonce)
              FROM outbox.lane l, (SELECT * FROM outbox.tick ORDER BY id LIMIT 1) t), true, 'it begins at the first tick');
 SELECT is((SELECT last_seq FROM outbox.tick ORDER BY id LIMIT 1), 0::bigint, 'which covers nothing');
-SELECT results_eq($$SELECT name, epoch FROM outbox.lease$$, $$VALUES ('lane/1/0', 0::bigint)$$, 'and it has a lease');
+SELECT results_eq($$SELECT name, epoch FROM outbox.lease ORDER BY name$$, $$VALUES ('lane/1/0', 0::bigint), ('ticker', 0)$$,
+                  'it has a lease, as the tick has');
 SELECT is((SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = ('outbox.' || t)::regclass AND contype = k),
           wanted, format('%s: %s', t, wanted))
   FROM (VALUES ('meta', 'p'::"char", 'PRIMARY KEY (only_row)'),

@@ -6,6 +6,7 @@ check_PROGRAMS += \
     %D%/test_lane_model \
     %D%/test_match \
     %D%/test_position \
+    %D%/test_share \
     %D%/test_ticker
 TESTS += \
     %D%/test_delivery \
@@ -15,6 +16,7 @@ TESTS += \
     %D%/test_lane_model \
     %D%/test_match \
     %D%/test_position \
+    %D%/test_share \
     %D%/test_ticker
 %C%_test_delivery_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 %C%_test_delivery_LDADD = libcore.la $(CMOCKA_LIBS)
@@ -32,5 +34,7 @@ TESTS += \
 %C%_test_match_LDADD = libcore.la $(CMOCKA_LIBS)
 %C%_test_position_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 %C%_test_position_LDADD = libcore.la $(CMOCKA_LIBS)
+%C%_test_share_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_share_LDADD = libcore.la $(CMOCKA_LIBS)
 %C%_test_ticker_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 %C%_test_ticker_LDADD = libcore.la $(CMOCKA_LIBS)

@@ -406,6 +406,111 @@ static void empty_batches_cost_no_transaction_until_the_marker_is_stale(void **s
     assert_true(expect(LANE_DO_PUBLISH)->position.done);
 }
 
+/* Everything up to the last tick there is: published, acknowledged at once, given back. */
+static void ends_at_the_tick_at_which_the_map_does(void **state)
+{
+    const struct tick_id end = at(3, 3, 0, false).from;
+
+    (void)state;
+    run();
+    lane_drain(lane, &end);
+    TELL(.kind = LANE_EVENT_TICK, .tick = end);
+    TELL(.kind = LANE_EVENT_PAGE, .page = 1, .count = 5, .found = true, .position.seq = 15);
+    TELL(.kind = LANE_EVENT_PUBLISHED);
+    assert_null(find(LANE_DO_ACKNOWLEDGE));
+    TELL(.kind = LANE_EVENT_COMMITTED);
+    assert_int_equal(expect(LANE_DO_ACKNOWLEDGE)->position.to.id, 3);
+    TELL(.kind = LANE_EVENT_ACKNOWLEDGED, .found = true);
+    expect_only(LANE_DO_CLOSE_PRODUCER);
+    TELL(.kind = LANE_EVENT_PRODUCER_CLOSED);
+    expect_only(LANE_DO_RELEASE);
+    TELL(.kind = LANE_EVENT_RELEASED);
+    assert_int_equal(lane_state(lane), LANE_STOPPED);
+}
+
+static void an_empty_batch_before_the_end_is_marked_at_once(void **state)
+{
+    const struct tick_id end = at(3, 3, 0, false).from;
+
+    (void)state;
+    run();
+    lane_drain(lane, &end);
+    TELL(.kind = LANE_EVENT_TICK, .tick = end);
+    TELL(.kind = LANE_EVENT_PAGE, .page = 1, .found = true);
+    assert_int_equal(expect(LANE_DO_PUBLISH)->position.to.id, 3);
+    TELL(.kind = LANE_EVENT_PUBLISHED);
+    TELL(.kind = LANE_EVENT_COMMITTED);
+    expect(LANE_DO_ACKNOWLEDGE);
+}
+
+static void a_batch_that_is_not_done_is_published_before_the_end(void **state)
+{
+    const struct tick_id end = at(3, 3, 0, false).from;
+
+    (void)state;
+    run();
+    lane_drain(lane, &end);
+    TELL(.kind = LANE_EVENT_TICK, .tick = end);
+    TELL(.kind = LANE_EVENT_PAGE, .page = 1, .count = 100, .position.seq = 110);
+    expect(LANE_DO_READ);
+    TELL(.kind = LANE_EVENT_PUBLISHED);
+    TELL(.kind = LANE_EVENT_COMMITTED);
+    assert_null(find(LANE_DO_CLOSE_PRODUCER));
+    TELL(.kind = LANE_EVENT_PAGE, .page = 2, .count = 1, .found = true, .position.seq = 111);
+    expect(LANE_DO_PUBLISH);
+    assert_int_equal(lane_state(lane), LANE_RUNNING);
+}
+
+/* The last page was full, so that the batch's end was not known with it. */
+static void the_end_of_a_batch_that_is_found_late_is_marked(void **state)
+{
+    const struct tick_id end = at(3, 3, 0, false).from;
+
+    (void)state;
+    run();
+    lane_drain(lane, &end);
+    TELL(.kind = LANE_EVENT_TICK, .tick = end);
+    TELL(.kind = LANE_EVENT_PAGE, .page = 1, .count = 100, .position.seq = 110);
+    TELL(.kind = LANE_EVENT_PAGE, .page = 2, .found = true);
+    TELL(.kind = LANE_EVENT_PUBLISHED);
+    TELL(.kind = LANE_EVENT_COMMITTED);
+    assert_int_equal(expect(LANE_DO_PUBLISH)->position.seq, 110);
+    assert_true(expect(LANE_DO_PUBLISH)->position.done);
+    assert_int_equal(lane_state(lane), LANE_RUNNING);
+}
+
+/* The first release that is taken settles what former owners may have published. */
+static void ends_only_after_it_has_looked_for_releases(void **state)
+{
+    const struct tick_id end = at(1, 2, 10, true).to;
+
+    (void)state;
+    parked_at_start = true;
+    take_over(at(1, 2, 10, true), at(1, 2, 10, true));
+    lane_drain(lane, &end);
+    TELL(.kind = LANE_EVENT_LEASE_CHECKED, .found = true, .lease_until = now + LEASE);
+    expect_only(LANE_DO_TAKE_RELEASE);
+    assert_int_equal(lane_state(lane), LANE_RUNNING);
+    TELL(.kind = LANE_EVENT_RELEASE, .parked = true);
+    expect(LANE_DO_CLOSE_PRODUCER);
+}
+
+/* As if it were new: another may have had the lane, or it is one of another map. */
+static void begins_again_after_it_has_stopped(void **state)
+{
+    (void)state;
+    run();
+    assert_true(lane_holds(lane));
+    TELL(.kind = LANE_EVENT_STOP);
+    TELL(.kind = LANE_EVENT_PRODUCER_CLOSED);
+    expect_only(LANE_DO_RELEASE);
+    assert_false(lane_holds(lane));
+    TELL(.kind = LANE_EVENT_RELEASED);
+    assert_int_equal(lane_state(lane), LANE_STOPPED);
+    run_and_publish();
+    assert_true(lane_holds(lane));
+}
+
 /* With a batch half read. */
 static void publish_a_release(void)
 {
@@ -482,6 +587,12 @@ int main(void)
         LANE_TEST(stops_when_what_is_open_is_done),
         LANE_TEST(stops_while_it_waits),
         LANE_TEST(empty_batches_cost_no_transaction_until_the_marker_is_stale),
+        LANE_TEST(ends_at_the_tick_at_which_the_map_does),
+        LANE_TEST(an_empty_batch_before_the_end_is_marked_at_once),
+        LANE_TEST(a_batch_that_is_not_done_is_published_before_the_end),
+        LANE_TEST(the_end_of_a_batch_that_is_found_late_is_marked),
+        LANE_TEST(ends_only_after_it_has_looked_for_releases),
+        LANE_TEST(begins_again_after_it_has_stopped),
         LANE_TEST(a_release_is_known_to_the_database_before_the_next_marker),
         LANE_TEST(a_predecessors_release_is_acknowledged_with_its_marker),
     };

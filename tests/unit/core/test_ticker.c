@@ -106,6 +106,23 @@ static void a_forced_wish_is_not_lost_behind_the_bell(void **state)
     assert_false(expect(ticker_handle(&ticker, TICKER_WISHED), TICKER_TICK).forced);
 }
 
+/* Others cannot say when they want the next tick. */
+static void in_company_it_looks_again_soon_after_a_tick(void **state)
+{
+    (void)state;
+    init(true);
+    ticker_set_pace(&ticker, 10);
+    ticker_start(&ticker);
+    assert_int_equal(expect(ticker_handle(&ticker, TICKER_TICKED), TICKER_SLEEP).duration, 10);
+    expect(ticker_handle(&ticker, TICKER_SLEPT), TICKER_TICK);
+    expect(ticker_handle(&ticker, TICKER_NOTHING_NEW), TICKER_TRY_BELL);
+    ticker_handle(&ticker, TICKER_BELL_GRANTED);
+    assert_int_equal(expect(ticker_handle(&ticker, TICKER_NOTHING_NEW), TICKER_SLEEP).duration, 1000);
+    expect(ticker_handle(&ticker, TICKER_NOTIFIED), TICKER_TICK);
+    expect(ticker_handle(&ticker, TICKER_TICKED), TICKER_RELEASE_BELL);
+    assert_int_equal(expect(ticker_handle(&ticker, TICKER_BELL_RELEASED), TICKER_SLEEP).duration, 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +132,7 @@ int main(void)
         cmocka_unit_test(backs_off_while_writers_hold_the_bell),
         cmocka_unit_test(poll_mode_never_touches_the_bell),
         cmocka_unit_test(a_forced_wish_is_not_lost_behind_the_bell),
+        cmocka_unit_test(in_company_it_looks_again_soon_after_a_tick),
     };
 
     return cmocka_run_group_tests_name("core/ticker", tests, NULL, NULL);

@@ -1,0 +1,125 @@
+#!/usr/bin/python3
+# deadline: 120
+"""Several relays share the lanes: evenly, at once after a graceful stop, and across a change of
+the map. What comes out is judged by the ledger: nothing lost, nothing doubled, each key in order."""
+import signal
+import time
+
+import ledger
+import relay
+import tap
+
+OPTIONS = {"batch_events": "200", "webhook_allow": "127.0.0.0/8", "lease": "4s", "lease_renew": "500ms"}
+LEASE = 4
+# for what takes far less; the machine may be busy
+SLACK = 3
+
+
+def owners(outbox):
+    """Of each lane of the present map."""
+    return [row[0] for row in outbox.sql(
+        "select case when l.expires_at > clock_timestamp() then l.holder end from outbox.meta m"
+        "  join outbox.lane n on n.map = m.lane_map"
+        "  join outbox.lease l on l.name = format('lane/%s/%s', n.map, n.lane) order by n.lane")]
+
+
+def shared(outbox, *parts):
+    """Each relay has so many lanes: ("a", 2), ("b", 1)."""
+    found = owners(outbox)
+    return all(found.count(name) == part for name, part in parts)
+
+
+def wait_shared(outbox, *parts, deadline=30):
+    began = time.monotonic()
+    good = tap.wait_until(lambda: shared(outbox, *parts), deadline, 0.02)
+    return time.monotonic() - began if good else None
+
+
+def ticker(outbox):
+    return outbox.sql("select holder from outbox.lease where name = 'ticker' and expires_at > clock_timestamp()")
+
+
+def lane_set(outbox, lanes):
+    began = time.monotonic()
+    status, output, errors = tap.outboxctl(outbox.dsn, "lane", "set", str(lanes), "--reason", "test", "--json")
+    if status:
+        tap.diag(output, errors)
+    return time.monotonic() - began if status == 0 else None
+
+
+def progress(outbox, count=60):
+    return outbox.wait_published(outbox.published() + count)
+
+
+def said(name, seconds, most):
+    """What ended, after how long."""
+    if seconds is not None:
+        tap.diag(f"{name}: {seconds:.2f} s")
+    return tap.ok(seconds is not None and seconds < most, name)
+
+
+def life_of_a_map(outbox, book, relays):
+    """With writers at work all the while."""
+    relays["a"] = outbox.start("a", **OPTIONS)
+    tap.ok(relays["a"].wait_running() and progress(outbox), "one relay publishes one lane")
+    said("the map changes to four lanes under load", lane_set(outbox, 4), 5 + SLACK)
+    said("one relay has all four", wait_shared(outbox, ("a", 4)), 5 + SLACK)
+    tap.ok(progress(outbox), "and publishes")
+    for name, parts in (("b", (("a", 2), ("b", 2))), ("c", (("a", 2), ("b", 1), ("c", 1)))):
+        relays[name] = outbox.start(name, **OPTIONS)
+        tap.ok(wait_shared(outbox, *parts) is not None, f"{name} gets its part")
+    tap.ok(progress(outbox), "the three publish")
+    tap.is_(ticker(outbox), [("a",)], "one ticks, the first")
+
+
+def handover(outbox, relays):
+    began = time.monotonic()
+    relays["a"].send(signal.SIGTERM)
+    took = wait_shared(outbox, ("b", 2), ("c", 2))
+    took = None if took is None else time.monotonic() - began
+    said("SIGTERM: the others have its lanes, long before a lease would have ended", took, 1 + SLACK - 1)
+    tap.is_(relays["a"].wait(), 0, "SIGTERM: it ends well")
+    tap.ok(tap.wait_until(lambda: ticker(outbox) not in ([], [("a",)])), "SIGTERM: another ticks")
+    tap.ok(progress(outbox), "SIGTERM: they publish")
+
+
+def killed(outbox, relays):
+    relays["c"].kill()
+    took = wait_shared(outbox, ("b", 4))
+    said("kill -9: the other has its lanes within the lease and 2 s", took, LEASE + 2 + SLACK)
+    tap.ok(progress(outbox), "kill -9: it publishes")
+    tap.is_(ticker(outbox), [("b",)], "kill -9: it ticks")
+
+
+def fewer(outbox, relays):
+    relays["d"] = outbox.start("d", **OPTIONS)
+    tap.ok(wait_shared(outbox, ("b", 2), ("d", 2)) is not None, "a fourth relay gets its part")
+    said("the map changes to three lanes under load, with two relays", lane_set(outbox, 3), 5 + SLACK)
+    tap.ok(progress(outbox), "they publish")
+    said("the map changes to one lane under load", lane_set(outbox, 1), 5 + SLACK)
+    tap.ok(progress(outbox), "one of them publishes")
+
+
+def main():
+    outbox = relay.Outbox()
+    book = ledger.Ledger(outbox, outbox.create_topic("orders", 2), outbox.create_topic("rest", 3))
+    book.add_endpoint(ledger.Receiver(seed=book.seed))
+    relays = {}
+    with book.writers(3, 0.01):
+        life_of_a_map(outbox, book, relays)
+        handover(outbox, relays)
+        killed(outbox, relays)
+        fewer(outbox, relays)
+    complaints = [] if book.settle(60) else ["not settled"]
+    complaints += book.audit(kills=1)
+    if not tap.ok(not complaints, "nothing lost, nothing doubled, each key in order"):
+        tap.diag(f"seed {book.seed}", *complaints)
+        for process in relays.values():
+            process.show()
+    audit = outbox.sql("select subject, reason, detail->>'lanes' from outbox.audit where action = 'lane_map' order by id")
+    tap.is_(audit, [("2", "test", "4"), ("3", "test", "3"), ("4", "test", "1")], "the audit has the changes of the map")
+    tap.is_([relays[name].stop() for name in "bd"], [0, 0], "the rest end well")
+    tap.done_testing()
+
+
+main()
