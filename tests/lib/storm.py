@@ -50,7 +50,8 @@ class Scene:
     def control(self, server, command, *options):
         directory = self.kafka if server == "kafka" else self.postgres
         subprocess.run([f"{tap.SRC}/dev/{server}", command, directory, *options], check=True,
-                       timeout=2 * tap.KAFKA_START)
+                       timeout=2 * tap.KAFKA_START,
+                       env=dict(os.environ, OUTBOX_KAFKA_DEADLINE=str(tap.KAFKA_START)))
 
     def broker(self, node):
         with open(f"{self.kafka}/node-{node}/pid", encoding="ascii") as f:
@@ -292,5 +293,6 @@ class Report:
         if every:
             yield f"recovery after a blow: median {statistics.median(every):.1f} s, worst {max(every):.1f} s"
         for name, times in sorted(self.recoveries.items()):
-            yield f"  {name:<24} {len(times):5} times, median {statistics.median(times):5.1f} s, worst {max(times):5.1f} s"
+            yield (f"  {name:<24} {len(times):5} times, median {statistics.median(times):5.1f} s, "
+                   f"worst {max(times):5.1f} s")
         yield from self.complaints[:40]

@@ -36,7 +36,7 @@ TMP = os.environ.get("OUTBOX_TEST_TMP", "/tmp")
 MIGRATIONS = sorted(glob.glob(SRC + "/sql/migrations/*.sql"))
 
 # A Java that starts while all else is at work needs its time, three of them more.
-KAFKA_START = int(os.environ.setdefault("OUTBOX_KAFKA_DEADLINE", "100")) + 20
+KAFKA_START = int(os.environ.get("OUTBOX_KAFKA_DEADLINE", "100"))
 COMPLAINTS = 10
 
 _count = 0
@@ -238,7 +238,7 @@ def create_topic(name=None, partitions=4, *settings, bootstrap=None):
 def start_kafka(directory, *options):
     """A broker for this script alone; returns its bootstrap address."""
     subprocess.run([SRC + "/dev/kafka", "start", directory, "--owner", str(os.getpid()), *options],
-                   check=True, timeout=KAFKA_START)
+                   check=True, timeout=KAFKA_START + 20, env=dict(os.environ, OUTBOX_KAFKA_DEADLINE=str(KAFKA_START)))
     at_exit(subprocess.run, [SRC + "/dev/kafka", "stop", directory], check=False)
     with open(directory + "/bootstrap", encoding="utf-8") as f:
         return f.read().strip()
