@@ -68,7 +68,8 @@ class Benchmark(drain.Benchmark):
 
     def wait_running(self):
         deadline = time.monotonic() + 30
-        while self.stack.sql("SELECT count(*) FROM outbox.lane, outbox.lease WHERE holder IS NOT NULL AND started") != "1":
+        while self.stack.sql("SELECT count(*) FROM outbox.lane, outbox.lease"
+                             " WHERE name = 'lane/1/0' AND holder IS NOT NULL AND started") != "1":
             if time.monotonic() > deadline:
                 raise SystemExit("bench: the relay does not get its lane")
             time.sleep(0.1)
