@@ -14,8 +14,8 @@ LONG = 60
 def drain(parked):
     outbox = relay.Outbox()
     topic = outbox.create_topic("orders", 3)
-    if parked:  # more than librdkafka takes
-        outbox.emit(type="large", topic=topic, key="parked", payload='"%s"' % ("x" * 1040000))
+    if parked:  # there is no such partition
+        outbox.emit(type="stray", topic=topic, key="parked", partition=99, payload="1")
         process = outbox.start()
         tap.ok(tap.wait_until(lambda: outbox.sql("select count(*) from outbox.parked_event") == [(1,)], LONG), "parked")
         process.stop()
