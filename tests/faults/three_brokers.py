@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 400
+# deadline: 600
 """Three brokers: one killed, so that leaders and the coordinator move; two killed, so that
 min.insync.replicas is not met, and back; one that hangs; and beside that PostgreSQL
 crashes, its line falls silent, a relay pauses beyond its lease, transactions stay open.
