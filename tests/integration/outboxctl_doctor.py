@@ -260,15 +260,15 @@ def healthy():
     tried.add("durability_off")
 
 
-# Elsewhere: restore_clone.py and restore_failover.py, with servers that were copied; secure_kafka.py.
-ELSEWHERE = {"database_copied", "not_enabled", "xids_ahead", "standby", "kafka_unreachable"}
-# 4 GiB of notifications; a map with more lanes than partitions.
-NOT_PROVOKED = {"notify_queue_full", "progress_partitions"}
+# Elsewhere: restore_clone.py, with servers that were copied; secure_kafka.py.
+ELSEWHERE = {"database_copied", "not_enabled", "kafka_unreachable"}
+# 4 GiB of notifications; a map with more lanes than partitions; a standby; a dump restored elsewhere.
+NOT_PROVOKED = {"notify_queue_full", "progress_partitions", "standby", "xids_ahead"}
 
 
 healthy()
 for part in (schema, lanes, log, transactions, server, rights, webhooks, kafka, positions):
     part()
 known = {kind["name"] for kind in json.loads(tap.outboxctl(outbox.dsn, "doctor", "--list", "--json")[1])}
-tap.is_(sorted(known - tried - ELSEWHERE), sorted(NOT_PROVOKED), "each finding has been provoked")
+tap.is_(sorted(known - tried - ELSEWHERE), sorted(NOT_PROVOKED), "each finding has been provoked, but for these")
 tap.done_testing()
