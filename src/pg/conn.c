@@ -79,21 +79,9 @@ static int wait_socket(const struct pg *pg, short events, int wake_fd, mono_us d
     }
 }
 
-/* libpq can come to refuse the certificate in the very call in which it begins with TLS, when
- * the server's answer is there at once: too early for pg_secure_watch().  Then it is asked
- * once more, so that the reason is told. */
-static bool starts_again(struct pg *pg, int *attempts_left)
-{
-    if (*attempts_left == 0 || !pg_secure_unexplained(PQerrorMessage(pg->raw), pg->certificate))
-        return false;
-    --*attempts_left;
-    return PQresetStart(pg->raw) == 1;
-}
-
 static int finish_connecting(struct pg *pg, mono_us deadline, outbox_error **reterr)
 {
     PostgresPollingStatusType status = PGRES_POLLING_WRITING;
-    int attempts_left = 3;
 
     if (PQstatus(pg->raw) == CONNECTION_BAD)
         return fail_connecting(pg, OUTBOX_ECONNECTION, "cannot connect", reterr);
@@ -105,10 +93,7 @@ static int finish_connecting(struct pg *pg, mono_us deadline, outbox_error **ret
             return fail_connecting(pg, OUTBOX_ETIMEOUT, "timed out while connecting", reterr);
         if (ready < 0)
             return fail_connecting(pg, OUTBOX_ECONNECTION, "cannot connect", reterr);
-        pg_secure_watch(pg->raw, &pg->certificate);
-        status = PQconnectPoll(pg->raw);
-        if (status == PGRES_POLLING_FAILED && starts_again(pg, &attempts_left))
-            status = PGRES_POLLING_WRITING;
+        status = pg_secure_poll(pg->raw, &pg->certificate);
         if (status == PGRES_POLLING_FAILED)
             return fail_connecting(pg, OUTBOX_ECONNECTION, "cannot connect", reterr);
     }

@@ -123,33 +123,36 @@ const char *pg_weakness(PGconn *raw)
 
 /* ---- OpenSSL's verdict ---- */
 
+/* libpq makes, verifies and frees the connection's SSL object by itself, all of it in one call
+ * when the server's answers are there at once.  So the verdict is read while the object is
+ * freed: the one moment that always comes, and in the thread that connects. */
 static pthread_once_t index_once = PTHREAD_ONCE_INIT;
-static int index_of_note = -1;
+static _Thread_local int *note;
+
+static void take_verdict(void *ssl, void *data, CRYPTO_EX_DATA *all, int index, long argl, void *argp)
+{
+    long verdict = note && ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
+
+    (void)data, (void)all, (void)index, (void)argl, (void)argp;
+    if (verdict != X509_V_OK)
+        *note = (int)verdict;
+}
 
 static void make_index(void)
 {
-    index_of_note = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    /* without it (no memory) the advice is less precise, no more */
+    (void)SSL_get_ex_new_index(0, NULL, NULL, NULL, take_verdict);
 }
 
-static int note_verdict(int good, X509_STORE_CTX *context)
+PostgresPollingStatusType pg_secure_poll(PGconn *raw, int *ret_certificate)
 {
-    const SSL *ssl = X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx());
-    int *note = ssl ? SSL_get_ex_data(ssl, index_of_note) : NULL;
-
-    if (!good && note)
-        *note = X509_STORE_CTX_get_error(context);
-    return good;
-}
-
-void pg_secure_watch(PGconn *raw, int *ret_certificate)
-{
-    SSL *ssl = PQsslStruct(raw, "OpenSSL");
+    PostgresPollingStatusType status;
 
     pthread_once(&index_once, make_index);
-    if (!ssl || index_of_note < 0 || SSL_is_init_finished(ssl) || SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE)
-        return;
-    if (SSL_set_ex_data(ssl, index_of_note, ret_certificate) == 1)
-        SSL_set_verify(ssl, SSL_get_verify_mode(ssl), note_verdict);
+    note = ret_certificate;
+    status = PQconnectPoll(raw);
+    note = NULL;
+    return status;
 }
 
 /* ---- why connecting failed ---- */
@@ -188,13 +191,6 @@ static void one_line(const char *message, char *ret, size_t room)
     ret[size] = '\0';
 }
 
-static const char refused[] = "certificate verify failed";
-
-bool pg_secure_unexplained(const char *message, int certificate)
-{
-    return certificate == X509_V_OK && strstr(message, refused) != NULL;
-}
-
 static const char *certificate_advice(int error)
 {
     switch (error) {
@@ -227,7 +223,7 @@ static const char *client_advice(const char *text, int certificate)
         {"alert certificate required", "the server wants a client certificate: set sslcert and sslkey in the dsn"},
     };
 
-    if (strstr(text, refused))
+    if (strstr(text, "certificate verify failed"))
         return certificate_advice(certificate);
     for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++) {
         if (strstr(text, map[i].part))

@@ -10,12 +10,9 @@
 /* Refuses a connection that is about to be made, before anything is sent, if it may go
  * over TCP to another machine without TLS.  OUTBOX_EINVAL. */
 int pg_secure_check(PGconn *raw, outbox_error **reterr);
-/* Before each step of connecting: notes OpenSSL's verdict on the server's certificate,
- * which libpq does not tell.  It is not changed. */
-void pg_secure_watch(PGconn *raw, int *ret_certificate);
-
-/* Connecting failed by the certificate, and the verdict is not known. */
-bool pg_secure_unexplained(const char *message, int certificate);
+/* PQconnectPoll() that keeps OpenSSL's verdict on a certificate that it refuses (X509_V_ERR_...),
+ * which libpq does not tell.  *ret_certificate stays as it is if none is refused. */
+PostgresPollingStatusType pg_secure_poll(PGconn *raw, int *ret_certificate);
 
 struct pg_failure {
     char text[600]; /* libpq's, in one line */

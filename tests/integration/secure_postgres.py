@@ -90,7 +90,7 @@ def answered_at_once(postgres):
     subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library,
                     tap.SRC + "/tests/tools/eager_tls.c", "-ldl"], check=True)
     program = secure.Programs(dsn=postgres.dsn(), **NO_KAFKA)
-    program.environment.update(LD_PRELOAD=library, EAGER_TLS="4")
+    program.environment.update(LD_PRELOAD=library, EAGER_TLS="1000")
     tap.like(program.check()[1], "certificate has expired or is not valid yet: renew it",
              "expired certificate: --check says so when the server is quick, too")
 
