@@ -61,7 +61,8 @@ struct pg_result;
 #define OUTBOX_ARRAY_COUNT_LIMIT ((size_t)10000)
 #define OUTBOX_ARRAY_SIZE_LIMIT ((size_t)256 * 1024 * 1024) /* bytes, all fields of all events */
 
-/* Emits one event, in one round trip.
+/* Emits one event, in one round trip.  What costs the database least is a JSON payload
+ * (outbox_event_set_payload_json(), or the content type application/json) with no fields but type and key.
  *
  * ret_id, unless NULL, gets the event's id; untouched on failure.  ev is only read, and may be
  * emitted again: without an id of its own that makes another event.
@@ -74,9 +75,9 @@ OUTBOX_API int outbox_emit(struct pg_conn *conn, const outbox_event *ev, char re
 
 /* Prepares emission on this connection: from now on outbox_emit() and outbox_emit_send() spare the
  * server the parsing and planning of their statement, about a third of what an event costs it.
- * Optional; worth it on connections that are kept.  Two round trips, outside a transaction.
+ * Optional; worth it on connections that are kept.  Four round trips, outside a transaction.
  *
- * The statements, "outbox_emit" and "outbox_emit_send", belong to the session.  After PQreset() emission works as
+ * The statements, whose names begin with "outbox_emit", belong to the session.  After PQreset() emission works as
  * unprepared until this is called again; after DISCARD ALL or DEALLOCATE ALL call it again
  * before the next emission, which would otherwise fail (OUTBOX_ESERVER, SQLSTATE 26000).  Not for
  * connections through a pooler in transaction mode, unless it keeps track of prepared statements

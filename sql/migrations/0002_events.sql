@@ -16,7 +16,7 @@ CREATE TABLE outbox.event (
     partition    integer,              -- null: by the key
     tenant       text,
     headers      jsonb,
-    content_type text,
+    content_type text DEFAULT 'application/json', -- for the door that does not show it; all others set it
     payload      bytea,                -- null: a tombstone
     schema_ref   text,
     traceparent  text,

@@ -11,7 +11,7 @@ BEGIN
         SELECT p.oid::regprocedure AS signature, p.proname AS name
           FROM pg_proc p WHERE p.pronamespace = 'outbox'::regnamespace
     LOOP
-        IF f.name IN ('emit', 'emit_event', 'emit_events', 'admit') THEN
+        IF f.name IN ('emit', 'emit_event', 'emit_events', 'admit', 'admit_json') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_writer, outbox_relay, outbox_admin', f.signature);
         ELSIF f.name IN ('tick', 'tick_needed', 'tick_newest', 'relay_check_in', 'batch', 'batch_rows',
                          'recent_rows', 'lane_acquire', 'lane_renew', 'lane_release', 'lane_record_publish',
@@ -28,12 +28,12 @@ BEGIN
 END $$;
 
 -- Drawing a seq is harmless (numbers have gaps anyway); setting it would take UPDATE.
-GRANT INSERT ON outbox.new_event TO outbox_writer, outbox_relay, outbox_admin;
+GRANT INSERT ON outbox.new_event, outbox.new_json_event TO outbox_writer, outbox_relay, outbox_admin;
 GRANT USAGE ON SEQUENCE outbox.event_seq TO outbox_writer, outbox_relay, outbox_admin;
 GRANT SELECT ON ALL TABLES IN SCHEMA outbox TO outbox_reader, outbox_relay, outbox_admin;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA outbox TO outbox_reader, outbox_relay, outbox_admin;
 -- A door, not a window: a SELECT would judge, and ring for, each row that it reads.
-REVOKE SELECT ON outbox.new_event FROM outbox_reader, outbox_relay, outbox_admin;
+REVOKE SELECT ON outbox.new_event, outbox.new_json_event FROM outbox_reader, outbox_relay, outbox_admin;
 -- Secrets are for the relay alone, which signs with them; an operator may rotate but not read.
 REVOKE ALL ON outbox.endpoint_secret FROM outbox_reader, outbox_admin;
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.route TO outbox_admin;

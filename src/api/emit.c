@@ -11,31 +11,41 @@
 /* An emission as libpq takes it. */
 struct emission {
     struct outbox__wire wire;
-    const char *sql;
+    const struct outbox__statement *statement;
     const char *prepared; /* NULL: it is not */
+    /* The statement's parameters. */
+    const char *values[OUTBOX__FIELD_COUNT];
+    int sizes[OUTBOX__FIELD_COUNT];
     Oid types[OUTBOX__FIELD_COUNT];
     int formats[OUTBOX__FIELD_COUNT];
 };
+
+static void bind(struct emission *emission)
+{
+    for (int i = 0; i < emission->statement->count; i++) {
+        int field = emission->statement->fields[i];
+
+        emission->values[i] = emission->wire.values[field];
+        emission->sizes[i] = emission->wire.sizes[field];
+        emission->types[i] = outbox__columns[field].type;
+        emission->formats[i] = 1;
+    }
+}
 
 static int encode(struct emission *emission, const PGconn *conn, const outbox_event *ev, enum outbox__use use,
                   outbox_error **reterr)
 {
     int r = outbox__wire_encode(&emission->wire, ev, reterr);
+    bool claimed = r == OUTBOX_OK && emission->wire.values[OUTBOX__ID];
 
+    if (r == OUTBOX_OK && !claimed)
+        r = outbox__wire_draw_id(&emission->wire, reterr);
     if (r != OUTBOX_OK)
         return r;
-    for (int i = 0; i < OUTBOX__FIELD_COUNT; i++) {
-        emission->types[i] = outbox__columns[i].type;
-        emission->formats[i] = 1;
-    }
-    emission->sql = outbox__emit_claimed_sql;
-    emission->prepared = NULL;
-    if (emission->wire.values[OUTBOX__ID])
-        return OUTBOX_OK;
-    emission->sql = use == OUTBOX__USE_WAITS ? outbox__emit_new_sql : outbox__emit_returning_sql;
-    if (outbox__is_prepared(conn))
-        emission->prepared = use == OUTBOX__USE_WAITS ? OUTBOX__EMIT_NEW : OUTBOX__EMIT_RETURNING;
-    return outbox__wire_draw_id(&emission->wire, reterr);
+    emission->statement = outbox__statement_for(&emission->wire, claimed, use == OUTBOX__USE_QUEUES);
+    emission->prepared = outbox__is_prepared(conn) ? emission->statement->name : NULL;
+    bind(emission);
+    return OUTBOX_OK;
 }
 
 /* All that can be known without the server, in the order in which a caller would correct it. */
@@ -63,31 +73,31 @@ static int get_answer(const PGresult *result, int not_ours, char ret_id[OUTBOX_I
  * another server. */
 static PGresult *exec(PGconn *conn, const struct emission *emission)
 {
-    const struct outbox__wire *wire = &emission->wire;
+    int count = emission->statement->count;
 
     if (emission->prepared)
-        return PQexecPrepared(conn, emission->prepared, OUTBOX__FIELD_COUNT, wire->values, wire->sizes,
+        return PQexecPrepared(conn, emission->prepared, count, emission->values, emission->sizes,
                               emission->formats, 1);
-    return PQexecParams(conn, emission->sql, OUTBOX__FIELD_COUNT, emission->types, wire->values, wire->sizes,
+    return PQexecParams(conn, emission->statement->sql, count, emission->types, emission->values, emission->sizes,
                         emission->formats, 1);
 }
 
 static int queue(PGconn *conn, const struct emission *emission)
 {
-    const struct outbox__wire *wire = &emission->wire;
+    int count = emission->statement->count;
 
     if (emission->prepared)
-        return PQsendQueryPrepared(conn, emission->prepared, OUTBOX__FIELD_COUNT, wire->values,
-                                   wire->sizes, emission->formats, 1);
-    return PQsendQueryParams(conn, emission->sql, OUTBOX__FIELD_COUNT, emission->types, wire->values,
-                             wire->sizes, emission->formats, 1);
+        return PQsendQueryPrepared(conn, emission->prepared, count, emission->values, emission->sizes,
+                                   emission->formats, 1);
+    return PQsendQueryParams(conn, emission->statement->sql, count, emission->types, emission->values,
+                             emission->sizes, emission->formats, 1);
 }
 
 /* What the server says to an emission with this connection. */
 static int get_own_answer(const PGresult *result, const struct emission *emission,
                           char ret_id[OUTBOX_ID_SIZE], outbox_error **reterr)
 {
-    if (PQresultStatus(result) != PGRES_COMMAND_OK || emission->sql != outbox__emit_new_sql)
+    if (PQresultStatus(result) != PGRES_COMMAND_OK || emission->statement->answers)
         return get_answer(result, OUTBOX_EINTERNAL, ret_id, reterr);
     if (ret_id)
         outbox__uuid_format(&emission->wire.id, ret_id);

@@ -44,7 +44,7 @@ static int check_idle(const PGconn *conn, outbox_error **reterr)
     return OUTBOX_OK;
 }
 
-static int prepare(PGconn *conn, const char *name, const char *sql, outbox_error **reterr)
+static int prepare(PGconn *conn, const struct outbox__statement *statement, outbox_error **reterr)
 {
     static const char duplicate[] = "42P05";
     Oid types[OUTBOX__FIELD_COUNT];
@@ -52,9 +52,9 @@ static int prepare(PGconn *conn, const char *name, const char *sql, outbox_error
     PGresult *result;
     int r = OUTBOX_OK;
 
-    for (int i = 0; i < OUTBOX__FIELD_COUNT; i++)
-        types[i] = outbox__columns[i].type;
-    result = PQprepare(conn, name, sql, OUTBOX__FIELD_COUNT, types);
+    for (int i = 0; i < statement->count; i++)
+        types[i] = outbox__columns[statement->fields[i]].type;
+    result = PQprepare(conn, statement->name, statement->sql, statement->count, types);
     if (!result)
         return outbox__connection_fail(conn, reterr);
     sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -67,11 +67,10 @@ static int prepare(PGconn *conn, const char *name, const char *sql, outbox_error
 int outbox_emit_prepare(struct pg_conn *conn, outbox_error **reterr)
 {
     int r = check_idle(conn, reterr);
+    const struct outbox__statement *statement;
 
-    if (r == OUTBOX_OK)
-        r = prepare(conn, OUTBOX__EMIT_NEW, outbox__emit_new_sql, reterr);
-    if (r == OUTBOX_OK)
-        r = prepare(conn, OUTBOX__EMIT_RETURNING, outbox__emit_returning_sql, reterr);
+    for (int i = 0; r == OUTBOX_OK && (statement = outbox__statement_named(i)) != NULL; i++)
+        r = prepare(conn, statement, reterr);
     if (r == OUTBOX_OK && !note_prepared(conn))
         r = outbox__fail_memory(reterr);
     return r;

@@ -1,18 +1,24 @@
-/* The statements that emit one event, and their names where they are prepared. */
+/* The statements that emit one event. */
 #ifndef API_STATEMENT_H
 #define API_STATEMENT_H
 
-/* For an id that the caller supplied: it has to be claimed.  Answers with a row
- * (id uuid, already_emitted boolean). */
-extern const char outbox__emit_claimed_sql[];
+#include <stdbool.h>
 
-/* For all others, whose id is drawn here: a row for the log, which also rings the bell.
- * Answers with no row. */
-extern const char outbox__emit_new_sql[];
-#define OUTBOX__EMIT_NEW "outbox_emit"
+#include "event/wire.h"
 
-/* The same for those who see the result only: answers with a row. */
-extern const char outbox__emit_returning_sql[];
-#define OUTBOX__EMIT_RETURNING "outbox_emit_send"
+struct outbox__statement {
+    const char *sql;
+    const char *name;  /* where it is prepared; NULL: it never is */
+    bool answers;      /* with a row (id uuid, already_emitted boolean) */
+    int count;         /* of its parameters */
+    const int *fields; /* ... and which field of the event each one is */
+};
+
+/* The fewest that emit this event, whose id was drawn here unless it is claimed: the caller's
+ * own, which the server has to look for.  answers: its result is all that is seen of it. */
+const struct outbox__statement *outbox__statement_for(const struct outbox__wire *wire, bool claimed, bool answers);
+
+/* Those with a name, by number; NULL after the last. */
+const struct outbox__statement *outbox__statement_named(int number);
 
 #endif

@@ -377,17 +377,21 @@ static void test_prepared(void)
     is_int(outbox_emit_prepare(conn, &err), OUTBOX_OK, "emission is prepared");
     is_int(outbox_emit_prepare(conn, &err), OUTBOX_OK, "and again");
     is_text(ask(conn, "SELECT string_agg(name, ' ' ORDER BY name) FROM pg_prepared_statements"),
-            "outbox_emit outbox_emit_send", "two statements");
+            "outbox_emit outbox_emit_json outbox_emit_json_send outbox_emit_send", "the statements");
     run(conn, "BEGIN");
     is_error(outbox_emit_prepare(conn, &err), OUTBOX_ESTATE, &err, "", "prepare before BEGIN",
              "not within a transaction");
     is_int(outbox_emit(conn, ev, id, &err), OUTBOX_OK, "emitted by the one");
     is_int(outbox_emit_send(conn, ev, &err), OUTBOX_OK, "queued by the other");
     is_int(next_answer(conn, id, &err), OUTBOX_OK, "emitted");
+    outbox_event_set_payload_json(ev, "{}");
+    is_int(outbox_emit(conn, ev, id, &err), OUTBOX_OK, "JSON, emitted by a third");
+    is_int(outbox_emit_send(conn, ev, &err), OUTBOX_OK, "queued by a fourth");
+    is_int(next_answer(conn, id, &err), OUTBOX_OK, "emitted");
     run(conn, "COMMIT");
     is_text(ask(conn, "SELECT string_agg(name || generic_plans + custom_plans, ' ' ORDER BY name)"
                       "  FROM pg_prepared_statements"),
-            "outbox_emit1 outbox_emit_send1", "each was used once");
+            "outbox_emit1 outbox_emit_json1 outbox_emit_json_send1 outbox_emit_send1", "each was used once");
     run(conn, "DISCARD ALL");
     run(conn, "BEGIN");
     is_error(outbox_emit(conn, ev, NULL, &err), OUTBOX_ESERVER, &err, "", "does not exist",
@@ -398,7 +402,7 @@ static void test_prepared(void)
     run(conn, "BEGIN");
     is_int(outbox_emit(conn, ev, NULL, &err), OUTBOX_OK, "after PQreset() it emits unprepared");
     run(conn, "COMMIT");
-    is_text(ask(conn, "SELECT count(*) FROM outbox.event WHERE type = 'prepared'"), "3", "all were stored");
+    is_text(ask(conn, "SELECT count(*) FROM outbox.event WHERE type = 'prepared'"), "5", "all were stored");
     PQfinish(conn);
     outbox_event_free(ev);
 }
@@ -492,7 +496,7 @@ static void test_writer(PGconn *admin, const char *role)
     is_text(ask(conn,
                 "SELECT string_agg(DISTINCT proname, ' ' ORDER BY proname) FROM pg_proc"
                 " WHERE pronamespace = 'outbox'::regnamespace AND has_function_privilege(oid, 'EXECUTE')"),
-            "admit emit emit_event emit_events", "the functions that it may call");
+            "admit admit_json emit emit_event emit_events", "the functions that it may call");
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         is_denied(conn, others[i]);
     PQfinish(conn);

@@ -2,7 +2,7 @@
 -- what is just within the limits is taken.  Each case goes through emit_event() and,
 -- as the second of two events, through emit_events().
 BEGIN;
-SELECT plan(269);
+SELECT plan(286);
 
 CREATE FUNCTION pg_temp.failure(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -24,6 +24,12 @@ $$;
 
 CREATE FUNCTION pg_temp.three(p_type text, p_field text, p_value text) RETURNS text LANGUAGE sql AS $$
     SELECT format('INSERT INTO outbox.new_event (type, %s) VALUES (%L, %s)', substr(p_field, 3), p_type, p_value)
+$$;
+
+-- The door for JSON shows type, key and payload alone.
+CREATE FUNCTION pg_temp.four(p_type text, p_field text, p_value text) RETURNS text LANGUAGE sql AS $$
+    SELECT CASE p_field WHEN 'p_key' THEN format('INSERT INTO outbox.new_json_event (type, payload, key) VALUES (%L, ''{}'', %s)', p_type, p_value)
+                        ELSE format('INSERT INTO outbox.new_json_event (type, payload) VALUES (%L, %s)', p_type, p_value) END
 $$;
 
 CREATE TEMP TABLE refused (n serial, field text, value text, message text);
@@ -92,6 +98,12 @@ SELECT is(pg_temp.failure(pg_temp.two('t', field, value)), format('22023 [%s] %s
 SELECT is(pg_temp.failure(pg_temp.three('t', field, value)), format('22023 [%s] %s', substr(field, 3), message),
           format('new_event: %s => %s', substr(field, 3), left(value, 60))) FROM refused ORDER BY n;
 
+SELECT is(pg_temp.failure(pg_temp.four('t', field, value)), format('22023 [%s] %s', substr(field, 3), message),
+          format('new_json_event: %s => %s', substr(field, 3), left(value, 60)))
+  FROM refused WHERE field IN ('p_key', 'p_payload') ORDER BY n;
+SELECT is(pg_temp.failure(pg_temp.four('t', 'p_payload', 'NULL')), '22023 [payload] payload: is null',
+          'new_json_event: no tombstone');
+
 -- type comes first
 CREATE TEMP TABLE bad_type (n serial, value text, message text);
 INSERT INTO bad_type (value, message) VALUES
@@ -105,6 +117,9 @@ SELECT is(pg_temp.failure(format('SELECT * FROM outbox.emit_events(ARRAY[''a'', 
           format('emit_events: type => %s', left(value, 40))) FROM bad_type ORDER BY n;
 SELECT is(pg_temp.failure(format('INSERT INTO outbox.new_event (type) VALUES (%s)', value)), '22023 [type] ' || message,
           format('new_event: type => %s', left(value, 40))) FROM bad_type WHERE value <> 'NULL' ORDER BY n;
+SELECT is(pg_temp.failure(format('INSERT INTO outbox.new_json_event (type, payload) VALUES (%s, ''{}'')', value)),
+          '22023 [type] ' || message, format('new_json_event: type => %s', left(value, 40)))
+  FROM bad_type WHERE value <> 'NULL' ORDER BY n;
 SELECT is(pg_temp.failure($$SELECT outbox.emit(type => '', payload => '{}')$$), '22023 [type] type: is empty',
           'emit(JSON) checks the same');
 SELECT is(pg_temp.failure($$SELECT outbox.emit('t', 'k', '\x00'::bytea, '')$$),
@@ -140,10 +155,27 @@ SELECT is(pg_temp.failure(format('INSERT INTO outbox.new_event (type) VALUES (re
           'in new_event too');
 SELECT is(pg_temp.failure(format('SELECT outbox.emit_event(repeat(%L, 255))', 'é')), 'nothing', 'type counts characters');
 
+SELECT is(pg_temp.failure(pg_temp.four(repeat('é', 255), field, value)), 'nothing',
+          format('new_json_event takes %s => %s', substr(field, 3), left(value, 60)))
+  FROM taken WHERE field IN ('p_key', 'p_payload') ORDER BY n;
+DELETE FROM outbox.event;
+INSERT INTO outbox.new_json_event (id, type, key, payload) VALUES ('00000000-0000-4000-8000-000000000001', 't', 'k', '{}');
+INSERT INTO outbox.new_json_event (type, payload) VALUES ('t', '[1]');
+SELECT is((SELECT array_agg(format('%s %s %s %s %s %s', type, key, convert_from(payload, 'UTF8'), content_type, num_nulls(topic, partition, tenant, headers,
+                           schema_ref, traceparent, tracestate, stream, version), occurred_at > now() - interval '1 day') ORDER BY seq)
+             FROM outbox.event),
+          ARRAY['t k {} application/json 9 t', 't  [1] application/json 9 t'], 'what goes through new_json_event');
+SELECT is((SELECT id FROM outbox.event ORDER BY seq LIMIT 1), '00000000-0000-4000-8000-000000000001'::uuid, 'with its id');
+INSERT INTO outbox.new_event (type, payload) VALUES ('t', 'x'), ('t', NULL);
+SELECT is((SELECT count(*) FROM outbox.event WHERE content_type IS NULL), 2::bigint,
+          'new_event gives no content type by itself');
+
 -- The limit of the payload can be set -----------------------------------------------------------
 SET LOCAL outbox.max_payload_bytes = 10;
 SELECT is(pg_temp.failure($$INSERT INTO outbox.new_event (type, payload) VALUES ('t', '\x0102030405060708090a0b')$$),
           '22023 [payload] payload: has 11 bytes, the limit is 10', 'new_event knows the limit');
+SELECT is(pg_temp.failure($$INSERT INTO outbox.new_json_event (type, payload) VALUES ('t', '\x0102030405060708090a0b')$$),
+          '22023 [payload] payload: has 11 bytes, the limit is 10', 'new_json_event, too');
 SELECT is(pg_temp.failure($$SELECT outbox.emit_event('t', p_payload => '\x0102030405060708090a0b')$$),
           '22023 [payload] payload: has 11 bytes, the limit is 10', 'a lower limit of the payload');
 SELECT is(pg_temp.failure($$SELECT outbox.emit_event('t', p_payload => '\x0102030405060708090a')$$), 'nothing',

@@ -10,7 +10,7 @@ SELECT p.oid, p.proname::text AS name, p.oid::regprocedure::text AS signature, l
 
 SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_to_like', 'bucket', 'partition_add',
     'partition_look', 'rotate', 'day_slot', 'tick_needed', 'tick', 'tick_newest', 'batch_rows', 'batch', 'recent_rows', 'check_headers',
-    'max_payload_bytes', 'check_event', 'claim_ids', 'ring', 'admit', 'emit_event', 'emit_events', 'emit',
+    'max_payload_bytes', 'check_event', 'claim_ids', 'ring', 'admit', 'admit_json', 'emit_event', 'emit_events', 'emit',
     'lane_acquire', 'lane_renew', 'lane_record_publish', 'lane_release', 'lane_halt', 'lane_interval', 'lane_acknowledge',
     'lane_own', 'lane_park', 'lane_park_behind', 'lane_take_release', 'parked_content', 'parked_topics', 'parked_lock', 'parked_retry',
     'parked_retry_topic', 'parked_reroute', 'parked_discard',
@@ -32,7 +32,7 @@ SELECT is_empty($$
     SELECT signature FROM f WHERE definer AND NOT 'search_path=pg_catalog, pg_temp' = ANY (config)
 $$, 'every SECURITY DEFINER function pins its search_path, pg_temp last');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE definer),
-          ARRAY['admit', 'adopt', 'audit_expire', 'audit_migration', 'beyond_positions', 'claim_ids',
+          ARRAY['admit', 'admit_json', 'adopt', 'audit_expire', 'audit_migration', 'beyond_positions', 'claim_ids',
                 'delivery_claim', 'delivery_expire', 'delivery_finish', 'delivery_recover', 'delivery_resolve',
                 'delivery_retry', 'delivery_retry_of', 'delivery_revive', 'emit_event', 'emit_events', 'enable',
                 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',

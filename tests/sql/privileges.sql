@@ -1,6 +1,6 @@
 -- Who may do what: the exact lists.  A writer can only emit.
 BEGIN;
-SELECT plan(72);
+SELECT plan(74);
 
 -- Runs a statement as a role; returns 'done', or the SQLSTATE.  What it did is undone.
 CREATE FUNCTION pg_temp.try(role_name text, statement text) RETURNS text LANGUAGE plpgsql AS $$
@@ -63,11 +63,11 @@ SELECT is((SELECT array_agg(format('%s %s', a.grantee::regrole, a.privilege_type
 
 -- Functions -------------------------------------------------------------------------------
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_writer'),
-          ARRAY['admit', 'emit', 'emit_event', 'emit_events'], 'a writer can only emit');
+          ARRAY['admit', 'admit_json', 'emit', 'emit_event', 'emit_events'], 'a writer can only emit');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_reader'),
           ARRAY['batch', 'batch_rows', 'bucket', 'standing'], 'a reader can look into batches');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_admin'),
-          ARRAY['admit', 'adopt', 'batch', 'batch_rows', 'beyond_positions', 'bucket', 'delivery_resolve',
+          ARRAY['admit', 'admit_json', 'adopt', 'batch', 'batch_rows', 'beyond_positions', 'bucket', 'delivery_resolve',
                 'delivery_retry', 'delivery_retry_of', 'emit', 'emit_event', 'emit_events', 'enable',
                 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
                 'lane_move', 'lane_pause', 'lane_resume', 'lane_set',
@@ -75,7 +75,7 @@ SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_admin'),
                 'route_remove', 'standing'],
           'an admin can emit, look into batches, and manage endpoints, deliveries, routes, lanes and what is parked');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_relay'),
-          ARRAY['admit', 'batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover',
+          ARRAY['admit', 'admit_json', 'batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover',
                 'emit', 'emit_event', 'emit_events', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_park',
                 'lane_park_behind', 'lane_record_publish', 'lane_release', 'lane_renew', 'lane_take_release',
                 'lock_class', 'parked_topics', 'partition_add', 'partition_ahead', 'recent_rows', 'relay_check_in',
@@ -92,19 +92,19 @@ $$, 'maintenance is granted what adds, enters and removes');
 SELECT is_empty($$SELECT * FROM may_read WHERE role_name = 'outbox_writer'$$, 'a writer reads no table and no sequence');
 SELECT is((SELECT array_agg(format('%s %s', name, privilege) ORDER BY name COLLATE "C") FROM may_change
             WHERE role_name = 'outbox_writer'),
-          ARRAY['event_seq USAGE', 'new_event INSERT'], 'and only inserts new events, drawing their numbers');
+          ARRAY['event_seq USAGE', 'new_event INSERT', 'new_json_event INSERT'], 'and only inserts new events, drawing their numbers');
 SELECT is_empty($$SELECT * FROM may_change WHERE role_name = 'outbox_reader'$$, 'a reader changes nothing');
-SELECT is_empty($$SELECT * FROM may_change WHERE role_name = 'outbox_relay' AND name NOT IN ('event_seq', 'new_event')$$,
+SELECT is_empty($$SELECT * FROM may_change WHERE role_name = 'outbox_relay' AND name NOT IN ('event_seq', 'new_event', 'new_json_event')$$,
                 'a relay changes nothing but by functions');
-SELECT is_empty($$SELECT * FROM may_change WHERE role_name = 'outbox_admin' AND name NOT IN ('event_seq', 'new_event')$$,
+SELECT is_empty($$SELECT * FROM may_change WHERE role_name = 'outbox_admin' AND name NOT IN ('event_seq', 'new_event', 'new_json_event')$$,
           'an admin changes nothing but by functions, which leave a trace');
 SELECT is((SELECT array_agg(name ORDER BY name) FROM relation r WHERE NOT EXISTS (
                SELECT FROM may_read m WHERE m.role_name = 'outbox_reader' AND m.name = r.name)),
-          ARRAY['endpoint_secret', 'new_event'], 'a reader reads all but secrets, and a door is no window');
+          ARRAY['endpoint_secret', 'new_event', 'new_json_event'], 'a reader reads all but secrets, and a door is no window');
 SELECT is((SELECT array_agg(name ORDER BY name) FROM relation r WHERE NOT EXISTS (
                SELECT FROM may_read m WHERE m.role_name = 'outbox_admin' AND m.name = r.name)),
-          ARRAY['endpoint_secret', 'new_event'], 'so does an admin');
-SELECT is_empty($$SELECT name FROM relation r WHERE r.name <> 'new_event' AND NOT EXISTS (
+          ARRAY['endpoint_secret', 'new_event', 'new_json_event'], 'so does an admin');
+SELECT is_empty($$SELECT name FROM relation r WHERE r.name NOT IN ('new_event', 'new_json_event') AND NOT EXISTS (
                SELECT FROM may_read m WHERE m.role_name = 'outbox_relay' AND m.name = r.name)$$,
           'a relay reads secrets too: it signs with them');
 SELECT is_empty($$
@@ -120,12 +120,14 @@ SELECT is(pg_temp.try('outbox_writer', statement), 'done', 'a writer: ' || state
     $$SELECT * FROM outbox.emit_event('t')$$,
     $$SELECT * FROM outbox.emit_events(ARRAY['t'])$$,
     $$INSERT INTO outbox.new_event (type) VALUES ('t')$$,
+    $$INSERT INTO outbox.new_json_event (type, payload) VALUES ('t', '{}')$$,
     $$INSERT INTO outbox.new_event (type, key) SELECT 't', n::text FROM generate_series(1, 3) AS n RETURNING 1$$]) AS statement;
 SELECT is(pg_temp.try('outbox_writer', statement), '42501', 'not a writer: ' || statement)
   FROM unnest(ARRAY[
     $$INSERT INTO outbox.event (type) VALUES ('t')$$,
     $$INSERT INTO outbox.new_event (type) VALUES ('t') RETURNING id$$,
     $$SELECT FROM outbox.new_event$$,
+    $$SELECT FROM outbox.new_json_event$$,
     $$UPDATE outbox.new_event SET type = 't'$$,
     $$DELETE FROM outbox.new_event$$,
     $$INSERT INTO outbox.event (xid, type) VALUES ('1', 't')$$,

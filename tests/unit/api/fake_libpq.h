@@ -22,7 +22,7 @@ struct fake_libpq {
 
     int sent; /* statements, of both kinds */
     int queued;
-    const char *prepared[2]; /* as PQprepare() got them */
+    const char *prepared[4]; /* as PQprepare() got them */
     int prepared_count;
     const char *named; /* the name of the prepared statement that was sent last; NULL: it was not prepared */
     PGEventProc listener;

@@ -225,6 +225,56 @@ static void test_what_is_sent(void **state)
     }
 }
 
+/* What most events are needs the fewest parameters. */
+static void test_json_is_sent(void **state)
+{
+    static const Oid types[] = {25, 25, 17, 2950};
+
+    (void)state;
+    outbox_event_set_key(ev, "42");
+    outbox_event_set_payload_json(ev, "{}");
+    fake.result = fake_result(PGRES_COMMAND_OK);
+    assert_int_equal(outbox_emit(conn, ev, NULL, NULL), OUTBOX_OK);
+    assert_string_equal(fake.sql, "INSERT INTO outbox.new_json_event (type, key, payload, id) VALUES ($1, $2, $3, $4)");
+    assert_memory_equal(fake.types, types, sizeof(types));
+    assert_memory_equal(fake.values[1], "42", 2);
+    assert_memory_equal(fake.values[2], "{}", 2);
+    assert_int_equal(fake.sizes[3], 16);
+    assert_int_equal(outbox_emit_send(conn, ev, NULL), OUTBOX_OK);
+    assert_non_null(strstr(fake.sql, "new_json_event"));
+    assert_non_null(strstr(fake.sql, "RETURNING $4 AS id"));
+}
+
+/* One field more, or another content type, and the event goes through the other door. */
+static void test_more_than_json(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        outbox_event_set_payload_json(ev, "{}");
+        if (i == 0)
+            outbox_event_set_topic(ev, "t");
+        else if (i == 1)
+            outbox_event_set_header(ev, "a", "b");
+        else if (i == 2)
+            outbox_event_set_tenant(ev, "t");
+        else if (i == 3)
+            outbox_event_set_partition(ev, 0);
+        else if (i == 4)
+            outbox_event_set_occurred_at(ev, 1);
+        else if (i == 5)
+            outbox_event_set_schema_ref(ev, "s");
+        else if (i == 6)
+            outbox_event_set_content_type(ev, "application/json; charset=utf-8");
+        else
+            outbox_event_set_traceparent(ev, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        fake.result = fake_result(PGRES_COMMAND_OK);
+        assert_int_equal(outbox_emit(conn, ev, NULL, NULL), OUTBOX_OK);
+        assert_non_null(strstr(fake.sql, "INSERT INTO outbox.new_event ("));
+        outbox_event_reset(ev);
+        outbox_event_set_type(ev, "order_placed");
+    }
+}
+
 static void test_ids_differ(void **state)
 {
     char first[OUTBOX_ID_SIZE];
@@ -270,9 +320,11 @@ static void test_prepared(void **state)
     (void)state;
     fake.transaction = PQTRANS_IDLE;
     assert_int_equal(outbox_emit_prepare(conn, NULL), OUTBOX_OK);
-    assert_int_equal(fake.prepared_count, 2);
-    assert_string_equal(fake.prepared[0], "outbox_emit");
-    assert_string_equal(fake.prepared[1], "outbox_emit_send");
+    assert_int_equal(fake.prepared_count, 4);
+    assert_string_equal(fake.prepared[0], "outbox_emit_json");
+    assert_string_equal(fake.prepared[1], "outbox_emit_json_send");
+    assert_string_equal(fake.prepared[2], "outbox_emit");
+    assert_string_equal(fake.prepared[3], "outbox_emit_send");
     fake.transaction = PQTRANS_INTRANS;
     fake.result = fake_result(PGRES_COMMAND_OK);
     assert_int_equal(outbox_emit(conn, ev, NULL, NULL), OUTBOX_OK);
@@ -441,6 +493,8 @@ int main(void)
         TEST(test_array_tells_which),
         TEST(test_array_limits),
         TEST(test_what_is_sent),
+        TEST(test_json_is_sent),
+        TEST(test_more_than_json),
         TEST(test_ids_differ),
         TEST(test_tombstone),
         TEST(test_own_id),
