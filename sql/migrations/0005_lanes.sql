@@ -13,7 +13,8 @@ CREATE TABLE outbox.lease (
     holder        text,
     epoch         bigint NOT NULL DEFAULT 0,
     expires_at    timestamptz NOT NULL DEFAULT '-infinity',
-    acquired_at   timestamptz
+    acquired_at   timestamptz,
+    ended_epoch   bigint NOT NULL DEFAULT 0  -- of a lane: nobody who had it up to then can publish any more
 ) WITH (fillfactor = 50);
 
 -- Position: the batch (from_tick, to_tick] with both nonces, the last seq of it that
@@ -175,13 +176,16 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- Function:  outbox.lane_release(map, lane, epoch)
+-- Function:  outbox.lane_release(map, lane, epoch, fenced)
 -- Gives the lease back, so that a successor need not wait for it to expire, and tells the
--- other relays.
-CREATE FUNCTION outbox.lane_release(p_map integer, p_lane integer, p_epoch bigint) RETURNS boolean
+-- other relays.  The caller has nothing open; fenced: and has cut off whoever had the lane before.
+CREATE FUNCTION outbox.lane_release(p_map integer, p_lane integer, p_epoch bigint, p_fenced boolean DEFAULT true)
+RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE outbox.lease l SET holder = NULL, expires_at = '-infinity'
+    UPDATE outbox.lease l
+       SET holder = NULL, expires_at = '-infinity',
+           ended_epoch = CASE WHEN p_fenced OR l.ended_epoch = p_epoch - 1 THEN p_epoch ELSE l.ended_epoch END
      WHERE l.name = format('lane/%s/%s', p_map, p_lane) AND l.epoch = p_epoch;
     IF FOUND THEN
         PERFORM pg_notify('outbox_relays', '');
@@ -394,10 +398,11 @@ BEGIN
 END $$;
 
 -- Function:  outbox.lane_map_commit()
--- Ends a change of the lane map, if all lanes have come to its tick and nobody has one any
--- more: the next map begins there.  Whoever has the lanes of the next map makes their first
--- markers; nobody can commit one of the present map, since each owner has fenced those before
--- it, and the last one has nothing open.
+-- Ends a change of the lane map, if all lanes have come to its tick and been given back: the
+-- next map begins there.  Whoever has the lanes of the next map makes their first markers;
+-- nobody can publish as one of the present map, since the last owner of each has fenced those
+-- before it, and has nothing open.  That a lease has expired says nothing: its holder may be
+-- at work yet, if this server's clock was set, and nobody of the next map would fence it.
 -- Returns:   true if it did
 CREATE FUNCTION outbox.lane_map_commit() RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -412,7 +417,7 @@ BEGIN
     PERFORM FROM outbox.lane n WHERE n.map = change.map ORDER BY n.lane FOR UPDATE;
     IF EXISTS (SELECT FROM outbox.lane n JOIN outbox.lease l ON l.name = format('lane/%s/%s', n.map, n.lane)
                 WHERE n.map = change.map
-                  AND (l.holder IS NOT NULL AND l.expires_at > clock_timestamp() OR n.halted IS NOT NULL OR NOT n.done
+                  AND (l.holder IS NOT NULL OR l.ended_epoch <> l.epoch OR n.halted IS NOT NULL OR NOT n.done
                        OR n.to_tick <> change.stop_tick OR n.to_nonce <> change.stop_nonce
                        OR outbox.release_pending(n.map, n.lane))) THEN
         RETURN false;
@@ -467,6 +472,7 @@ DECLARE
     renewed integer[];
     since   timestamptz;
     present integer;
+    gone    boolean := false;  -- just now: who leaves checks in again, and its own notification wakes it
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
     WITH mine AS (
@@ -477,6 +483,7 @@ BEGIN
     SELECT array_agg(mine.lane) INTO renewed FROM mine;
     IF p_leaving THEN
         DELETE FROM outbox.relay r WHERE r.name = p_name;
+        gone := FOUND;
     ELSE
         INSERT INTO outbox.relay AS r (name, expires_at, started_at, able)
         VALUES (p_name, clock_timestamp() + p_ttl, clock_timestamp(), p_able)
@@ -495,7 +502,7 @@ BEGIN
            AND (l.holder IS NULL OR l.holder = p_name OR l.expires_at <= clock_timestamp());
     ELSE
         UPDATE outbox.lease l SET holder = NULL, expires_at = '-infinity' WHERE l.name = 'ticker' AND l.holder = p_name;
-        IF FOUND OR p_leaving THEN
+        IF FOUND OR gone THEN
             PERFORM pg_notify('outbox_relays', '');
         END IF;
     END IF;
@@ -503,6 +510,9 @@ BEGIN
     INSERT INTO outbox.audit (action, subject, reason, detail)
     SELECT 'lane_map_given_up', (over.map + 1)::text, over.reason,
            jsonb_build_object('lanes', over.lanes, 'tick', over.stop_tick) FROM over;
+    IF FOUND THEN  -- whoever ticks was told meanwhile that nothing is new, and may sleep
+        PERFORM pg_notify('outbox', '');
+    END IF;
     PERFORM outbox.lane_map_commit();
 
     SELECT m.lane_map INTO present FROM outbox.meta m;
@@ -521,8 +531,12 @@ BEGIN
            coalesce(n.lane = ANY (renewed) AND p_map = present, false),
            n.paused OR coalesce(n.halted_at >= since, false)
            OR coalesce(n.to_tick = c.stop_tick AND n.to_nonce = c.stop_nonce AND n.done, false)
-              AND NOT outbox.release_pending(n.map, n.lane),
-           n.pinned_to, NULL::bigint, NULL::uuid
+              AND l.holder IS NULL AND l.ended_epoch = l.epoch AND NOT outbox.release_pending(n.map, n.lane),
+           -- Only who is started after a halt may try again: then the lane is nobody else's turn.
+           coalesce(n.pinned_to, (SELECT r.name FROM outbox.relay r
+                                   WHERE r.started_at > n.halted_at AND r.expires_at > clock_timestamp()
+                                   ORDER BY r.started_at DESC LIMIT 1)),
+           NULL::bigint, NULL::uuid
       FROM outbox.lane n JOIN outbox.lease l ON l.name = format('lane/%s/%s', n.map, n.lane)
       LEFT JOIN outbox.lane_change c ON true
      WHERE n.map = present ORDER BY n.lane;

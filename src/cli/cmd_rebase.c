@@ -6,6 +6,7 @@
 #include "base/uuid.h"
 #include "cli/output.h"
 #include "cli/place.h"
+#include "core/share.h"
 #include "sink/producer.h"
 #include "sink/progress.h"
 
@@ -75,22 +76,47 @@ static int init_producer(const struct place *place, const struct marker *marker,
     return CLI_OK;
 }
 
-/* Whoever still writes as this incarnation is cut off, and what it left open is aborted. */
+static int fence_lane(const struct place *place, const struct outbox__uuid *incarnation, int map, int lane)
+{
+    struct marker marker = {.map = map, .lane = lane};
+    struct producer *producer = NULL;
+    int code;
+
+    memcpy(marker.incarnation, incarnation->bytes, sizeof(marker.incarnation));
+    code = init_producer(place, &marker, &producer);
+    producer_close(producer, clock_now() + SECONDS(5));
+    return code;
+}
+
+static int read_newest_map(const struct place *place, const struct outbox__uuid *incarnation, int *ret)
+{
+    outbox_error *err = NULL;
+    struct progress *progress = progress_open(place->kafka, &err);
+    int code = CLI_OK;
+
+    if (!progress || progress_newest_map(progress, incarnation->bytes, patience(place), ret, &err) != SINK_OK)
+        code = cli_fail_error(err);
+    progress_close(progress);
+    return code;
+}
+
+/* Whoever still writes as this incarnation is cut off, and what it left open is aborted: in the lanes
+ * of this database's map, and in those of the newest of which Kafka knows.  That is another one if the
+ * database went back to before a change of the map; the maps between have ended. */
 static int fence(const struct place *place, const char *incarnation)
 {
     struct outbox__uuid uuid;
-    int code = CLI_OK;
+    int present = place->markers.count > 0 ? place->markers.list[0].ours.map : 0;
+    int newest = 0;
+    int code;
 
     if (!outbox__uuid_parse(incarnation, &uuid))
         return cli_fail(CLI_USAGE, "--fence: must be a UUID; is \"%.80s\"", incarnation);
-    for (size_t i = 0; code == CLI_OK && i < place->markers.count; i++) {
-        struct marker marker = place->markers.list[i].ours;
-        struct producer *producer = NULL;
-
-        memcpy(marker.incarnation, uuid.bytes, sizeof(marker.incarnation));
-        code = init_producer(place, &marker, &producer);
-        producer_close(producer, clock_now() + SECONDS(5));
-    }
+    code = read_newest_map(place, &uuid, &newest);
+    for (size_t i = 0; code == CLI_OK && i < place->markers.count; i++)
+        code = fence_lane(place, &uuid, present, place->markers.list[i].ours.lane);
+    for (int lane = 0; code == CLI_OK && newest != 0 && newest != present && lane < SHARE_LANES; lane++)
+        code = fence_lane(place, &uuid, newest, lane);
     return code;
 }
 

@@ -45,6 +45,10 @@ const struct finding_kind finding_kinds[FINDINGS] = {
     [FINDING_LANE_BEHIND] = {"lane_behind", false, "events wait longer for their publishing than they should",
                              "look into the relay's log; compare published in two calls of outboxctl lane list: does"
                              " it advance?"},
+    [FINDING_RELAYS_MANY] = {"relays_many", false,
+                             "more relays are alive than can share the lanes: this one and those whose names come"
+                             " after it have no part",
+                             "stop some; there are at most 16 lanes, so that more relays than that only stand by"},
     [FINDING_TICKS_STOPPED] = {"ticks_stopped", true,
                                "a relay holds a lane, but no tick covers what was committed since",
                                "look into the relay's log for event=tick; a commit that waits for a synchronous"

@@ -42,6 +42,11 @@ static const struct check checks[] = {
      " WHERE l.locktype = 'advisory' AND l.classid = 1868721016 AND l.objid = 4 AND l.objsubid = 2 AND l.granted"
      "   AND l.mode = 'ExclusiveLock' AND a.state_change < clock_timestamp() - $1::interval"
      "   AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())"},
+    /* the 65th; core/share.h */
+    {FINDING_RELAYS_MANY, NOTHING, false,
+     "SELECT r.name, format('%s relays are alive', (SELECT count(*) FROM outbox.relay a"
+     "                                               WHERE a.expires_at > clock_timestamp()))"
+     "  FROM outbox.relay r WHERE r.expires_at > clock_timestamp() ORDER BY r.name COLLATE \"C\" OFFSET 64 LIMIT 1"},
     {FINDING_PARTITIONS_FEW, NOTHING, false,
      "SELECT NULL, format('%s ahead', p.ahead) FROM ("
      "    SELECT count(*) AS ahead FROM outbox.event_partition p, outbox.event_seq s"

@@ -69,7 +69,7 @@ static void judge_progress(struct check *check, const char *topic, const struct 
 
 static void check_positions(struct check *check)
 {
-    struct lane_markers markers = {NULL, 0};
+    struct lane_markers markers = {NULL, 0, 0};
 
     if (markers_read(check->doctor->cli, check->kafka, check->patience, &markers) != CLI_OK) {
         doctor_unchecked(check->doctor, FINDING_POSITION_MISMATCH, "the markers cannot be read");

@@ -117,6 +117,24 @@ static int judge(struct cli *cli, struct lane_marker *lane, bool loose, bool for
     }
 }
 
+static int read_newest_map(struct progress *progress, mono_us patience, struct lane_markers *markers)
+{
+    outbox_error *err = NULL;
+    enum sink_result result;
+
+    if (markers->count == 0)
+        return CLI_OK;
+    result = progress_newest_map(progress, markers->list[0].ours.incarnation, clock_now() + patience,
+                                 &markers->newest_map, &err);
+    if (result != SINK_OK && result != SINK_TOPIC_MISSING)
+        return cli_fail_error(err);
+    outbox_error_free(err);
+    /* What the lanes of that map have published this database does not know. */
+    for (size_t i = 0; i < markers->count && markers->newest_map > markers->list[0].ours.map; i++)
+        markers->list[i].verdict = MARKER_AHEAD;
+    return CLI_OK;
+}
+
 /* A progress topic that does not exist has no markers. */
 static int read_one(struct cli *cli, struct progress *progress, mono_us patience, bool loose,
                     struct lane_marker *lane)
@@ -136,7 +154,7 @@ static int read_one(struct cli *cli, struct progress *progress, mono_us patience
 
 int markers_read(struct cli *cli, struct kafka *kafka, mono_us patience, struct lane_markers *ret)
 {
-    struct lane_markers markers = {NULL, 0};
+    struct lane_markers markers = {NULL, 0, 0};
     struct progress *progress = NULL;
     outbox_error *err = NULL;
     PGresult *rows = NULL;
@@ -155,6 +173,8 @@ int markers_read(struct cli *cli, struct kafka *kafka, mono_us patience, struct 
         lane->started = pg_get_bool(rows, row, PQfnumber(rows, "started"));
         code = read_one(cli, progress, patience, pg_get_bool(rows, row, PQfnumber(rows, "loose")), lane);
     }
+    if (code == CLI_OK)
+        code = read_newest_map(progress, patience, &markers);
     progress_close(progress);
     PQclear(rows);
     if (code == CLI_OK)
@@ -167,7 +187,7 @@ int markers_read(struct cli *cli, struct kafka *kafka, mono_us patience, struct 
 void markers_free(struct lane_markers *markers)
 {
     free(markers->list);
-    *markers = (struct lane_markers){NULL, 0};
+    *markers = (struct lane_markers){NULL, 0, 0};
 }
 
 bool markers_good(const struct lane_markers *markers)

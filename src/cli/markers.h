@@ -29,6 +29,7 @@ struct lane_marker {
 struct lane_markers {
     struct lane_marker *list; /* of each lane of the present map */
     size_t count;
+    int newest_map; /* of which Kafka has markers of this incarnation */
 };
 
 /* Reads both and judges.  Fences nobody.  An exit code; the caller frees *ret. */

@@ -655,6 +655,8 @@ static void drive_running(struct lane *lane, struct lane_actions *actions)
 
 static void drive_closing(struct lane *lane, struct lane_actions *actions)
 {
+    struct lane_action *action;
+
     if (lane->kafka_busy)
         return;
     if (lane->producer_open) {
@@ -668,10 +670,12 @@ static void drive_closing(struct lane *lane, struct lane_actions *actions)
         return;
     if (lane->halt != LANE_HALT_NONE) {
         lane->state = LANE_RELEASING;
-        lane_act(lane, actions, LANE_DO_NOTE_HALT)->halt = lane->halt;
+        action = lane_act(lane, actions, LANE_DO_NOTE_HALT);
+        action->halt = lane->halt;
+        action->fenced = lane->fenced;
     } else if (lane->stopping && lane->epoch != 0) {
         lane->state = LANE_RELEASING;
-        lane_act(lane, actions, LANE_DO_RELEASE);
+        lane_act(lane, actions, LANE_DO_RELEASE)->fenced = lane->fenced;
     } else if (lane->stopping) {
         on_released(lane);
     } else {

@@ -93,7 +93,8 @@ enum lane_state {
     X(LANE_HALT_MARKER_BEHIND, "marker_behind",                                                              \
       "the marker in Kafka lies behind what the database has acknowledged: Kafka lost data")                 \
     X(LANE_HALT_MARKER_AHEAD, "marker_ahead",                                                                \
-      "the marker in Kafka names ticks that the database does not have: the database went back in time")     \
+      "the marker in Kafka names ticks that the database does not have, or there are markers of a later "    \
+      "lane map than its own: the database went back in time")     \
     X(LANE_HALT_MARKER_CONFLICT, "marker_conflict",                                                          \
       "the marker in Kafka and the position in the database contradict each other")                          \
     X(LANE_HALT_WRONG_SERVER, "wrong_server",                                                                \
@@ -123,8 +124,8 @@ enum lane_action_kind {
     LANE_DO_RECORD,       /* note `at_least_once` by a synchronous commit */
     LANE_DO_PARK,         /* park what the last refusal named; it was in the batch of `position` */
     LANE_DO_TAKE_RELEASE, /* choose at most `limit` parked events to be published now */
-    LANE_DO_RELEASE,      /* give the lease back */
-    LANE_DO_NOTE_HALT,    /* record `halt` and give the lease back */
+    LANE_DO_RELEASE,      /* give the lease back; `fenced`: nobody of an earlier tenure can publish */
+    LANE_DO_NOTE_HALT,    /* record `halt` and give the lease back, likewise */
     /* Kafka */
     LANE_DO_READ_MARKER,
     LANE_DO_OPEN_PRODUCER,
@@ -150,6 +151,7 @@ struct lane_action {
     uint64_t page;
     int64_t release;
     bool force; /* WANT_TICK: even without news */
+    bool fenced;
     bool drain;
     bool at_least_once;
     enum lane_halt halt;
@@ -179,7 +181,7 @@ enum lane_event_kind {
     LANE_EVENT_PARKED,
     LANE_EVENT_RELEASE,       /* page, count, bytes, release; parked: there are parked events */
     LANE_EVENT_RELEASED,
-    LANE_EVENT_MARKER,        /* found, position, published, release, foreign */
+    LANE_EVENT_MARKER,        /* found, position, published, release, foreign, outdated */
     LANE_EVENT_PRODUCER_OPEN,
     LANE_EVENT_PUBLISHED,
     LANE_EVENT_REFUSED,       /* instead of published: nothing was begun, and it is known which events are at fault */
@@ -202,6 +204,7 @@ struct lane_event {
     bool started;
     bool at_least_once;
     bool foreign;
+    bool outdated; /* there are markers of a later lane map */
     bool tainted;
     bool refused;
     enum lane_halt standing; /* of the database: NONE, or why it must not publish */

@@ -17,6 +17,7 @@ struct lane {
     int64_t lease_until;
     int64_t renew_at;
     int64_t leases_lost;
+    bool fenced;  /* or needless: of those who had the lane before nobody can publish */
 
     struct position acked;     /* in the database */
     struct position confirmed; /* in Kafka; exactly once: the marker */
@@ -27,6 +28,7 @@ struct lane {
     bool producer_open;        /* the transactional one (no predecessor can commit), or the idempotent one */
     bool piping;               /* the idempotent one */
     bool marker_ahead;         /* of the database */
+    bool outdated;             /* a later map has markers */
     struct position kept;      /* at least once: confirmed under kept_epoch, in memory alone */
     int64_t kept_published;
     int64_t kept_epoch;        /* 0: nothing */

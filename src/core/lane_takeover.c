@@ -44,6 +44,8 @@ void lane_on_acquired(struct lane *lane, const struct lane_event *event)
     lane->acked_published = event->published;
     lane->endpoints = event->endpoints;
     lane->producer_open = false;
+    lane->outdated = false;
+    lane->fenced = false;
     lane->parked = event->parked;
     lane->parking = false;
     lane->unacknowledged_release = 0;
@@ -66,6 +68,12 @@ void lane_on_marker(struct lane *lane, const struct lane_event *event)
 {
     enum lane_halt reason = judge_marker(lane, event);
 
+    /* The map has changed since, or the database went back to before that: it alone can tell. */
+    if (event->outdated) {
+        lane->outdated = true;
+        lane->state = LANE_CHECKING_LEASE;
+        return;
+    }
     if (may_be_on_its_way(lane, reason)) {
         lane->state = LANE_FENCING;
         return;
@@ -126,6 +134,11 @@ void lane_on_lease_checked(struct lane *lane, const struct lane_event *event)
         return;
     }
     lane->lease_until = event->lease_until;
+    if (lane->outdated) {
+        lane_stop_as(lane, LANE_HALT_MARKER_AHEAD);
+        return;
+    }
+    lane->fenced = true;
     go_on(lane);
 }
 

@@ -242,6 +242,17 @@ static int do_record(struct lane_db *db, const struct lane_action *action, mono_
                                 &answer->event.found, reterr);
 }
 
+static int do_release(struct lane_db *db, const struct lane_action *action, mono_us deadline, outbox_error **reterr)
+{
+    const struct lease_end end = {db->map, db->lane, action->epoch, action->fenced};
+    int status;
+
+    FAULT("relay_before_lane_release");
+    status = lease_release(db->pg, &end, deadline, reterr);
+    FAULT("relay_after_lane_release");
+    return status;
+}
+
 static int do_note_halt(struct lane_db *db, const struct lane_action *action, mono_us deadline,
                         struct relay_message *answer, outbox_error **reterr)
 {
@@ -252,7 +263,7 @@ static int do_note_halt(struct lane_db *db, const struct lane_action *action, mo
     answer->event.kind = LANE_EVENT_RELEASED;
     if (status < 0)
         return status;
-    return lease_release(db->pg, db->map, db->lane, action->epoch, deadline, reterr);
+    return do_release(db, action, deadline, reterr);
 }
 
 static int dispatch(struct lane_db *db, const struct lane_job *job, struct relay_message *answer,
@@ -285,7 +296,7 @@ static int dispatch(struct lane_db *db, const struct lane_job *job, struct relay
         return do_note_halt(db, action, deadline, answer, reterr);
     default:
         answer->event.kind = LANE_EVENT_RELEASED;
-        return lease_release(db->pg, db->map, db->lane, action->epoch, deadline, reterr);
+        return do_release(db, action, deadline, reterr);
     }
 }
 

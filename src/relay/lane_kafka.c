@@ -27,6 +27,8 @@ struct lane_kafka {
     const struct relay_config *config; /* in force for the present job */
     const struct kafka *kafka;
     int map; /* of the present job */
+    int looked_map; /* for whose tenure it was looked for a later map */
+    int64_t looked_epoch;
     int lane;
     struct progress *progress;
     bool progress_ensured;
@@ -104,6 +106,24 @@ void lane_kafka_end(void *context)
     lane->progress = NULL;
 }
 
+/* Once in each takeover, before anybody is fenced. */
+static enum sink_result look_for_later_map(struct lane_kafka *lane, const struct lane_job *job, mono_us deadline,
+                                           bool *ret, outbox_error **reterr)
+{
+    enum sink_result result;
+    int newest = 0;
+
+    if (lane->looked_map == lane->map && lane->looked_epoch == job->action.epoch)
+        return SINK_OK;
+    result = progress_newest_map(lane->progress, job->identity.incarnation, deadline, &newest, reterr);
+    if (result != SINK_OK)
+        return result;
+    lane->looked_map = lane->map;
+    lane->looked_epoch = job->action.epoch;
+    *ret = newest > lane->map;
+    return SINK_OK;
+}
+
 static enum sink_result do_read_marker(struct lane_kafka *lane, const struct lane_job *job,
                                        struct lane_event *event, outbox_error **reterr)
 {
@@ -123,6 +143,9 @@ static enum sink_result do_read_marker(struct lane_kafka *lane, const struct lan
     }
     result = progress_read(lane->progress, job->identity.incarnation, lane->map, lane->lane, deadline, &answer,
                            reterr);
+    if (result != SINK_OK)
+        return result;
+    result = look_for_later_map(lane, job, deadline, &event->outdated, reterr);
     if (result != SINK_OK)
         return result;
     event->kind = LANE_EVENT_MARKER;

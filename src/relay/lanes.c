@@ -6,6 +6,7 @@
 #include "relay/lane_runner.h"
 #include "relay/roster.h"
 #include "runtime/die.h"
+#include "runtime/fault.h"
 #include "runtime/log.h"
 
 /* One that failed in Kafka is believed to go on failing for so long. */
@@ -245,6 +246,8 @@ static bool settle_map(struct lanes *lanes)
     if (going)
         return false;
     if (lanes->map != 0)
+        FAULT("map_begins");
+    if (lanes->map != 0)
         log_info("lane_map", LOG_NUMBER("map", lanes->picture.map),
                  LOG_NUMBER("lanes", (int64_t)lanes->picture.share.lane_count));
     lanes->map = lanes->picture.map;
@@ -267,6 +270,8 @@ static void apply(struct lanes *lanes)
 
     if (lanes->leaving || !settle_map(lanes))
         return;
+    if (picture->stop.id != 0)
+        FAULT("map_ends");
     share_lanes(&picture->share, owner);
     for (size_t i = 0; i < picture->share.lane_count; i++) {
         const struct picture_lane *lane = &picture->lanes[i];

@@ -24,6 +24,7 @@ struct roster {
     struct settings_view settings; /* the thread's, as are pg and repeat */
     struct pg *pg;
     struct repeat repeat;
+    bool told_left_out, told_unknown;
     struct mailbox *questions;
     struct mailbox *answers;
     int wake_fd;
@@ -72,6 +73,23 @@ static void note_failure(struct roster *roster, const outbox_error *err)
     metric_add(METRIC_DATABASE_FAILURES + METRIC_PART_LEASE, 1);
 }
 
+/* Each thing once, until it has been otherwise. */
+static void note_oddities(struct roster *roster, const struct picture *picture)
+{
+    bool unknown = picture->unknown[0] != '\0';
+
+    if (picture->left_out && !roster->told_left_out)
+        log_warning("relay_left_out", LOG_NUMBER("most", SHARE_RELAYS),
+                    LOG_TEXT("remedy", "so many relays share the lanes, in the order of their names; this one has none "
+                                       "while they are alive: stop some of them"));
+    if (unknown && !roster->told_unknown)
+        log_warning("check_in_unknown", LOG_TEXT("kind", picture->unknown),
+                    LOG_TEXT("remedy", "the schema tells what this relay does not understand, and passes over: "
+                                       "use the relay of the release that migrated it"));
+    roster->told_left_out = picture->left_out;
+    roster->told_unknown = unknown;
+}
+
 /* NULL if it failed. */
 static struct picture *ask(struct roster *roster, struct check_in *what)
 {
@@ -94,6 +112,8 @@ static struct picture *ask(struct roster *roster, struct check_in *what)
         disconnect(roster);
         free(picture);
         picture = NULL;
+    } else {
+        note_oddities(roster, picture);
     }
     outbox_error_free(err);
     return picture;

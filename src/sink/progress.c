@@ -29,6 +29,7 @@ struct reading {
     int lane;
     char key[MARKER_KEY_SIZE];
     size_t key_size;
+    bool any; /* any lane of any map will do */
     struct progress_answer answer;
 };
 
@@ -244,12 +245,37 @@ static void note_foreign(struct reading *reading, const rd_kafka_message_t *mess
     memcpy(reading->answer.foreign_incarnation, theirs.bytes, sizeof(theirs.bytes));
 }
 
+/* The map in the key of a marker of this incarnation; 0: it is no such key. */
+static int key_map(const struct reading *reading, const char *key, size_t size)
+{
+    int map = 0;
+
+    if (!key || size <= OUTBOX__UUID_TEXT || memcmp(key, reading->key, OUTBOX__UUID_TEXT) != 0)
+        return 0;
+    for (size_t i = OUTBOX__UUID_TEXT; i < size && key[i] >= '0' && key[i] <= '9' && map < INT32_MAX / 10 - 1; i++)
+        map = map * 10 + (key[i] - '0');
+    return map;
+}
+
+static void take_any(struct reading *reading, const rd_kafka_message_t *message)
+{
+    int map = key_map(reading, message->key, message->key_len);
+
+    reading->answer.found = reading->answer.found || map > 0;
+    if (map > reading->answer.marker.map)
+        reading->answer.marker.map = map;
+}
+
 /* A record of ours that cannot be understood is no reason to start at zero. */
 static enum sink_result take_record(struct reading *reading, const rd_kafka_message_t *message,
                                     outbox_error **reterr)
 {
     struct progress_answer *answer = &reading->answer;
 
+    if (reading->any) {
+        take_any(reading, message);
+        return SINK_OK;
+    }
     if (message->key_len != reading->key_size || memcmp(message->key, reading->key, reading->key_size) != 0) {
         note_foreign(reading, message);
         return SINK_OK;
@@ -368,7 +394,7 @@ static enum sink_result reach(struct reading *reading, mono_us deadline, outbox_
 static enum sink_result read_back(struct reading *reading, mono_us deadline, outbox_error **reterr)
 {
     int64_t low = 0, end = 0;
-    enum sink_result result = reach(reading, deadline, reterr);
+    enum sink_result result = reading->any ? SINK_OK : reach(reading, deadline, reterr);
 
     if (result == SINK_OK)
         result = query_bounds(reading, deadline, &low, &end, reterr);
@@ -403,6 +429,63 @@ enum sink_result progress_read(struct progress *progress, const uint8_t incarnat
         kafka_forget_errors(&progress->client);
         *ret = reading.answer;
     }
+    return result;
+}
+
+/* Most partitions have never been written to: one question tells of all.  What it does not tell
+ * of is read. */
+static rd_kafka_topic_partition_list_t *ask_ends(struct progress *progress, int partitions, mono_us deadline)
+{
+    rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_new(partitions);
+
+    for (int i = 0; i < partitions; i++)
+        rd_kafka_topic_partition_list_add(ends, progress->topic, i)->offset = RD_KAFKA_OFFSET_END;
+    if (rd_kafka_offsets_for_times(progress->handle, ends, clock_until_ms(deadline) / 4 + 1) != 0) {
+        for (int i = 0; i < partitions; i++)
+            ends->elems[i].err = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    }
+    return ends;
+}
+
+static enum sink_result read_maps(struct reading *reading, const rd_kafka_topic_partition_list_t *ends,
+                                  mono_us deadline, int *ret_map, outbox_error **reterr)
+{
+    enum sink_result result = SINK_OK;
+
+    for (int i = 0; result == SINK_OK && i < ends->cnt; i++) {
+        if (!ends->elems[i].err && ends->elems[i].offset == 0)
+            continue;
+        reading->lane = ends->elems[i].partition;
+        result = read_back(reading, deadline, reterr);
+        if (result == SINK_OK && reading->answer.marker.map > *ret_map)
+            *ret_map = reading->answer.marker.map;
+    }
+    return result;
+}
+
+enum sink_result progress_newest_map(struct progress *progress, const uint8_t incarnation[16], mono_us deadline,
+                                     int *ret_map, outbox_error **reterr)
+{
+    struct reading reading = {.progress = progress, .any = true};
+    struct marker wanted = {.map = 0};
+    rd_kafka_topic_partition_list_t *ends;
+    int partitions = 0;
+    enum sink_result result = topics_query(progress->topics, progress->topic, deadline, &partitions, reterr);
+
+    *ret_map = 0;
+    if (result != SINK_OK || partitions == 0)
+        return result;
+    memcpy(wanted.incarnation, incarnation, sizeof(wanted.incarnation));
+    reading.key_size = marker_key(&wanted, reading.key);
+    reading.topic = rd_kafka_topic_new(progress->handle, progress->topic, NULL);
+    if (!reading.topic)
+        return fail_reading(&reading, rd_kafka_last_error(), rd_kafka_err2str(rd_kafka_last_error()), reterr);
+    ends = ask_ends(progress, partitions, deadline);
+    result = read_maps(&reading, ends, deadline, ret_map, reterr);
+    rd_kafka_topic_partition_list_destroy(ends);
+    rd_kafka_topic_destroy(reading.topic);
+    if (result == SINK_OK)
+        kafka_forget_errors(&progress->client);
     return result;
 }
 

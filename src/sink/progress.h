@@ -40,6 +40,12 @@ struct progress_answer {
 enum sink_result progress_read(struct progress *progress, const uint8_t incarnation[16], int map, int lane,
                                mono_us deadline, struct progress_answer *ret, outbox_error **reterr);
 
+/* The newest lane map of which there is a marker of this incarnation, in any partition; 0: of none.
+ * Lanes of a map write only when those of the map before have ended, so the last record of each
+ * partition tells.  As progress_read(). */
+enum sink_result progress_newest_map(struct progress *progress, const uint8_t incarnation[16], mono_us deadline,
+                                     int *ret_map, outbox_error **reterr);
+
 /* Fetches from the end of partition 0 and takes nothing: may we read?  For --check. */
 enum sink_result progress_try(struct progress *progress, mono_us deadline, outbox_error **reterr);
 

@@ -54,9 +54,13 @@ static void add_relay(const PGresult *rows, int row, const char *self, struct pi
 {
     struct share_picture *share = &picture->share;
 
-    if (share->relay_count >= SHARE_RELAYS)
+    bool is_self = strcmp(PQgetvalue(rows, row, NAME), self) == 0;
+
+    if (share->relay_count >= SHARE_RELAYS) { /* as all see it: they come in the order of their names */
+        picture->left_out = picture->left_out || is_self;
         return;
-    if (strcmp(PQgetvalue(rows, row, NAME), self) == 0)
+    }
+    if (is_self)
         picture->self = (int)share->relay_count;
     share->able[share->relay_count++] = pg_get_bool(rows, row, YES);
 }
@@ -108,6 +112,8 @@ static void read_picture(const PGresult *rows, const char *self, struct picture 
             add_lane(rows, row, ret);
         else if (is_kind(rows, row, "tick"))
             ret->newest_tick = pg_get_int(rows, row, TICK);
+        else
+            snprintf(ret->unknown, sizeof(ret->unknown), "%s", PQgetvalue(rows, row, KIND));
     }
 }
 

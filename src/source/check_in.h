@@ -37,6 +37,8 @@ struct picture {
     struct tick_id stop; /* where the map ends; id 0: it does not */
     int64_t newest_tick;
     int self;         /* among the relays; -1: not there */
+    bool left_out;    /* not there because there are SHARE_RELAYS others, whose names come before */
+    char unknown[32]; /* a kind of rows of which this program does not know; empty: none */
     struct share_picture share;
     struct picture_lane lanes[SHARE_LANES]; /* in the order of share.lanes */
 };

@@ -20,7 +20,7 @@ static const char sql_lane[] =
 
 static const char sql_renew[] = "SELECT outbox.lane_renew($1, $2, $3, $4::interval)";
 static const char sql_record_publish[] = "SELECT outbox.lane_record_publish($1, $2, $3, $4)";
-static const char sql_release[] = "SELECT outbox.lane_release($1, $2, $3)";
+static const char sql_release[] = "SELECT outbox.lane_release($1, $2, $3, $4)";
 static const char sql_note_halt[] = "SELECT outbox.lane_halt($1, $2, $3, $4, $5)";
 
 static bool read_nonce(const PGresult *result, int column, uint8_t ret[16])
@@ -152,13 +152,14 @@ int lease_record_publish(struct pg *pg, int map, int lane, int64_t epoch, bool a
     return exec_synchronous(pg, sql_record_publish, &args, deadline, ret_ours, reterr);
 }
 
-int lease_release(struct pg *pg, int map, int lane, int64_t epoch, mono_us deadline, outbox_error **reterr)
+int lease_release(struct pg *pg, const struct lease_end *end, mono_us deadline, outbox_error **reterr)
 {
     struct pg_args args = PG_ARGS_INIT;
 
-    pg_arg_int(&args, map);
-    pg_arg_int(&args, lane);
-    pg_arg_int(&args, epoch);
+    pg_arg_int(&args, end->map);
+    pg_arg_int(&args, end->lane);
+    pg_arg_int(&args, end->epoch);
+    pg_arg_bool(&args, end->fenced);
     return pg_exec(pg, sql_release, &args, 0, deadline, NULL, reterr);
 }
 

@@ -50,7 +50,13 @@ int lease_renew(struct pg *pg, const struct lease_request *request, int64_t epoc
 int lease_record_publish(struct pg *pg, int map, int lane, int64_t epoch, bool at_least_once, mono_us deadline,
                          bool *ret_ours, outbox_error **reterr);
 
-int lease_release(struct pg *pg, int map, int lane, int64_t epoch, mono_us deadline, outbox_error **reterr);
+struct lease_end {
+    int map;
+    int lane;
+    int64_t epoch;
+    bool fenced; /* whoever had the lane before can publish no more */
+};
+int lease_release(struct pg *pg, const struct lease_end *end, mono_us deadline, outbox_error **reterr);
 
 /* Records why the lane stands still, for operators; kept until it is acquired again. */
 int lease_note_halt(struct pg *pg, int map, int lane, int64_t epoch, const char *state, const char *detail,

@@ -43,6 +43,8 @@ POINTS = {
 # These are passed only when an event is parked, or released: once is enough.
 PARKING = ("relay_before_park", "relay_after_park")
 RELEASING = ("relay_after_release_taken", "relay_before_release_acknowledged", "relay_after_release_acknowledged")
+# While the lane map changes: one relay of two dies, and the other brings the change to its end.
+CHANGING = ("map_ends", "relay_before_lane_release", "relay_after_lane_release", "map_begins")
 # Small, so that there are several Kafka transactions in a batch.
 OPTIONS = {"batch_events": "5", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
 # Of a writer, after each transaction: no more than what the relay keeps up with.
@@ -176,10 +178,64 @@ def kill_parking(point):
             f"kill -9 at {point}: in order")
 
 
+def lane_map(outbox):
+    return outbox.sql("select m.lane_map, count(*) from outbox.meta m join outbox.lane n on n.map = m.lane_map group by 1")
+
+
+def change_lanes(outbox, lanes, number):
+    outbox.sql("select outbox.lane_set(%s, '1 minute')", (lanes,))
+    if not tap.wait_until(lambda: lane_map(outbox) == [(number, lanes)], 60):
+        raise Failure(f"the map does not change: {lane_map(outbox)}, {outbox.sql('select * from outbox.lane_change')}")
+
+
+def owners(outbox):
+    return {row[0] for row in outbox.sql("select holder from outbox.lease where name like 'lane/%'")}
+
+
+def has_died(process):
+    return process.process.poll() is not None
+
+
+def kill_changing(point):
+    name = f"kill -9 at {point} of one relay of two: nothing lost, nothing doubled, in order"
+    options = {**OPTIONS, "lease": "3s", "lease_renew": "500ms"}
+    outbox, book = prepare()
+    try:
+        with book.writers(pause=PAUSE):
+            other = outbox.start("b", **options)
+            other.wait_running()
+            change_lanes(outbox, 4, 2)
+            victim = outbox.start("a", fault=point, **options)
+            # whoever gives lanes back to the other comes to those points at once
+            tap.wait_until(lambda: has_died(victim) or owners(outbox) == {"a", "b"}, 40)
+            if not has_died(victim):
+                outbox.sql("select outbox.lane_set(3, '1 minute')")
+            if victim.wait(40) != -signal.SIGKILL:
+                raise Failure(f"the relay did not die at {point}")
+            if lane_map(outbox) != [(3, 3)] and not outbox.sql("select 1 from outbox.lane_change"):
+                outbox.sql("select outbox.lane_set(3, '1 minute')")
+            if not tap.wait_until(lambda: lane_map(outbox) == [(3, 3)], 60):
+                raise Failure("the map does not change")
+            again = outbox.start("a", **options)
+            change_lanes(outbox, 2, 4)
+            before = outbox.published()
+            tap.wait_until(lambda: outbox.published() >= before + 20 and book.count() >= 60 and book.rolled_back, 40)
+        status = other.stop()
+        bring_to_end(outbox, book, again)
+        if status != 0:
+            raise Failure(f"the other relay ends with {status}")
+    except Failure as failure:
+        tap.ok(False, name)
+        tap.diag(f"seed {book.seed}: {failure}")
+        return
+    judge(name, book, kills=1)
+
+
 def main():
     only = sys.argv[1:]
-    tap.is_(points_in_source(), {*POINTS, *PARKING, *RELEASING}, "every fault point of the source has its test")
+    tap.is_(points_in_source(), {*POINTS, *PARKING, *RELEASING, *CHANGING}, "every fault point of the source has its test")
     cases = [functools.partial(kill_parking, point) for point in (*PARKING, *RELEASING) if not only or point in only]
+    cases += [functools.partial(kill_changing, point) for point in CHANGING if not only or point in only]
     cases += [functools.partial(kill_at, point, passage) for point, passage in POINTS.items()
               if not only or point in only]
     tap.side_by_side(cases)

@@ -102,6 +102,10 @@ def lanes():
             "update outbox.lane set halted = 'marker_missing', halted_detail = 'no marker'",
             "update outbox.lane set halted = null, halted_detail = null", detail="marker_missing: no marker")
     changed("lane_paused", "warning", "lane 0", "select outbox.lane_pause(0)", "select outbox.lane_resume(0)")
+    changed("relays_many", "warning", "b",
+            "insert into outbox.relay (name, expires_at, started_at, able) select x, now() + interval '1 hour', now(), true"
+            "  from (select 'a' || n from generate_series(100, 163) n union select 'b') as r(x)",
+            "delete from outbox.relay", detail="65 relays")
     outbox.emit(type="t", payload="1")
     provoked("ticks_stopped", "critical", "", "--patience", "1ms")
     sql("select outbox.tick()")

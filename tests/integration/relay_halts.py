@@ -200,6 +200,61 @@ def marker_ahead():
     goes_on(subject, process, "restored copy")
 
 
+def copied(outbox):
+    """A database that is this one as of now, and believes to be in its place."""
+    name = tap.unique("copy")
+    tap.sql(tap.DSN, f"create database {name} template {database_of(outbox)}")
+    tap.at_exit(tap.sql, tap.DSN, f"drop database if exists {name} with (force)")
+    copy = relay.Outbox(dsn=f"{tap.DSN} dbname={name}", prefix=outbox.prefix)
+    copy.sql("update outbox.meta set database = (select oid from pg_database where datname = current_database())")
+    return copy
+
+
+def producer_epoch(transactional_id):
+    told = subprocess.run([tap.SRC + "/dev/kafka", "tool", "transactions", "--bootstrap-server", tap.KAFKA, "describe",
+                           "--transactional-id", transactional_id], check=True, stdout=subprocess.PIPE, text=True,
+                          timeout=60).stdout.splitlines()
+    row = dict(zip(told[0].split(), told[1].split()))
+    return int(row["ProducerId"]), int(row["ProducerEpoch"])
+
+
+def before_a_change_of_the_map():
+    """The lanes of this database's map have published nothing that it does not know; those of the next have."""
+    outbox = relay.Outbox()
+    topic = outbox.create_topic("maps", 1)
+    process = outbox.start(**OPTIONS)
+    outbox.emit(type="t", key="k", topic=topic, payload="1")
+    outbox.wait_published(1)
+    assert process.stop() == 0
+    outbox.sql("delete from outbox.tick where id > (select to_tick from outbox.lane)")
+    copy = copied(outbox)
+    assert outbox.sql("select outbox.lane_set(2)") == [(2,)]
+    process = outbox.start(**OPTIONS)
+    outbox.emit(type="t", key="k", topic=topic, payload="2")
+    outbox.wait_published(2)
+    assert process.stop() == 0
+    before = outbox.records(topic)
+    copy.emit(type="t", key="k", topic=topic, payload="3")
+    halting = copy.start("halting", **OPTIONS)
+    if not tap.is_(halting.wait(), 6, "before a change of the map: exit code 6"):
+        halting.show()
+    tap.is_((copy.lane()["halted"], outbox.records(topic)), ("marker_ahead", before),
+            "before a change of the map: the lane is marked so, and nothing is published")
+    kafka = ("--kafka", tap.KAFKA, "--topic-prefix", outbox.prefix)
+    status, output, _ = tap.outboxctl(copy.dsn, "enable", *kafka, "--yes", "--reason", "test")
+    tap.is_((status != 0, "marker_ahead" in output), (True, True), "before a change of the map: enable refuses")
+    incarnation = outbox.sql("select incarnation::text from outbox.meta")[0][0]
+    transactional = f"{outbox.prefix}.{incarnation}.2.1"
+    epoch = producer_epoch(transactional)
+    status, output, errors = tap.outboxctl(copy.dsn, "rebase", *kafka, "--republish", "--yes", "--reason", "test")
+    if not tap.is_(status, 0, "before a change of the map: rebase"):
+        tap.diag(output, errors)
+    tap.ok(producer_epoch(transactional) > epoch, "before a change of the map: rebase fences the lanes of the next one")
+    process = copy.start(**OPTIONS)
+    tap.ok(tap.wait_until(lambda: len(copy.records(topic)) == 3), "before a change of the map: then it publishes")
+    process.stop()
+
+
 def database_of(outbox):
     return outbox.sql("select current_database()")[0][0]
 
@@ -217,6 +272,7 @@ def main():
     marker_behind()
     marker_conflict()
     marker_ahead()
+    before_a_change_of_the_map()
     marker_foreign()
     marker_missing()
     marker_missing_while_running()

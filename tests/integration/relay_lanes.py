@@ -100,7 +100,37 @@ def fewer(outbox, relays):
     tap.ok(progress(outbox), "one of them publishes")
 
 
+def many_relays():
+    """Only so many can share; one more says that it does not, and its lanes are the others'."""
+    outbox = relay.Outbox()
+    topic = outbox.create_topic("many", 1)
+    process = outbox.start("z", **OPTIONS)
+    process.wait_running()
+    outbox.sql("insert into outbox.relay (name, expires_at, started_at, able)"
+               " select 'a' || n, clock_timestamp() + interval '1 hour', clock_timestamp(), true"
+               "   from generate_series(100, 163) n")
+    tap.ok(process.wait_said("level=warning event=relay_left_out most=64 remedy="), "a 65th relay says that it has no part")
+    tap.ok(tap.wait_until(lambda: owners(outbox) == [None]), "and gives its lanes back")
+    outbox.sql("delete from outbox.relay where name <> 'z'")
+    outbox.emit(type="t", key="k", topic=topic, payload="1")
+    tap.ok(outbox.wait_published(1), "when the others are gone it publishes")
+    tap.is_(len([line for line in process.log().splitlines() if "event=relay_left_out" in line]), 1, "it said so once")
+    outbox.sql("""
+        alter function outbox.relay_check_in rename to check_in_as_it_was;
+        create function outbox.relay_check_in(text, interval, boolean, boolean, boolean, boolean, integer, integer[], bigint[])
+        returns table (kind text, number integer, name text, lease_left double precision, yes boolean, closed boolean,
+                       pinned_to text, tick bigint, nonce uuid) language sql security definer as $$
+            select * from outbox.check_in_as_it_was($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            union all select 'weather', null, null, null, null, null, null, null, null $$""")
+    tap.ok(process.wait_said("level=warning event=check_in_unknown kind=weather remedy="),
+           "what a check-in tells and the relay does not understand is logged")
+    outbox.emit(type="t", key="k", topic=topic, payload="2")
+    tap.ok(outbox.wait_published(2), "and it goes on")
+    tap.is_(process.stop(), 0, "it ends well")
+
+
 def main():
+    many_relays()
     outbox = relay.Outbox()
     book = ledger.Ledger(outbox, outbox.create_topic("orders", 2), outbox.create_topic("rest", 3))
     book.add_endpoint(ledger.Receiver(seed=book.seed))

@@ -27,6 +27,16 @@
     X(BUG_RELEASE_UNMARKED, "release_unmarked", "a marker does not name the release that it is committed with") \
     X(BUG_RELEASE_AHEAD, "release_ahead", "what is parked goes on before the lane has come to it")           \
     X(BUG_PARKED_STAYS, "parked_stays", "a batch that is read again leaves what is parked in its old place")  \
+    X(BUG_FOLLOWER_NOT_DURABLE, "follower_not_durable", "who publishes another's tick makes no commit of its own") \
+    X(BUG_DROP_BY_TO_TICK, "drop_by_to_tick", "a partition is dropped once the lanes' to_tick lies beyond it")  \
+    X(BUG_MAP_TOO_SOON, "map_too_soon", "the next map begins before all lanes have come to one done tick")    \
+    X(BUG_MAP_OVER_OWNERS, "map_over_owners", "the next map begins while a lane of this one has an owner")    \
+    X(BUG_MAP_OVER_EXPIRED, "map_over_expired", "a lease that expired counts as given back")                  \
+    X(BUG_UNFENCED_AT_THE_END, "unfenced_at_the_end", "who takes a lane over to end it does not fence")       \
+    X(BUG_BUCKET_TWICE, "bucket_twice", "a bucket is in two lanes of the next map")                           \
+    X(BUG_BUCKET_NOWHERE, "bucket_nowhere", "a bucket is in no lane of the next map")                         \
+    X(BUG_PARKED_LEFT, "parked_left", "what is parked stays behind in the former map")                        \
+    X(BUG_LATER_MAP_UNSEEN, "later_map_unseen", "markers of a later lane map are nobody's business")          \
     X(BUG_NOT_BEHIND, "not_behind", "what comes after a parked event of its key does not wait")
 
 enum bug {

@@ -35,7 +35,12 @@ static void put(struct sim *sim, struct fault fault)
 
 static bool is_takeover(int state)
 {
-    return state != ANY && state != LANE_RUNNING;
+    return state != ANY && state != LANE_RUNNING && state != FAULT_CHANGING;
+}
+
+const char *fault_state_name(int state)
+{
+    return state == FAULT_CHANGING ? "changing" : lane_state_name((enum lane_state)state);
 }
 
 /* A renewal is due only after a second, and a webhook under way when a lane is taken over again
@@ -97,6 +102,32 @@ static struct fault draw(struct sim *sim, uint64_t *random, enum fault_kind kind
     return fault;
 }
 
+/* By which a lane gets more than one owner before its map ends. */
+static const enum fault_kind upsetting[] = {FAULT_CLOCK_STEP, FAULT_RENEWAL_SLOW, FAULT_STOP, FAULT_LANE_MOVE,
+                                            FAULT_PAUSE};
+#define UPSETTING (sizeof(upsetting) / sizeof(upsetting[0]))
+
+/* The map changes once or more, and something happens meanwhile. */
+static void draw_changes(struct sim *sim, uint64_t *random, int64_t duration)
+{
+    int count = random_one_in(random, 3) ? 1 + (int)random_below(random, 3) : 0;
+
+    for (int i = 0; i < count; i++) {
+        struct fault fault = {.kind = FAULT_LANE_SET, .at = random_between(random, 0, duration), .relay = ANY,
+                              .state = ANY, .what = ANY, .dice = random_next(random)};
+
+        put(sim, fault);
+        fault.state = FAULT_CHANGING;
+        fault.at = 0;
+        for (int more = (int)random_below(random, 4); more > 0; more--) {
+            fault.kind = random_one_in(random, 3) ? upsetting[random_below(random, UPSETTING)]
+                                                  : (enum fault_kind)random_below(random, FAULT_MARKER_LOST);
+            fault.dice = random_next(random);
+            put(sim, fault);
+        }
+    }
+}
+
 static void wait_for_it(struct sim *sim, const struct moment *moment);
 
 void faults_draw(struct sim *sim, uint64_t seed, int64_t duration)
@@ -104,6 +135,7 @@ void faults_draw(struct sim *sim, uint64_t seed, int64_t duration)
     uint64_t random = seed ^ 0x6661756c7473u;
     int count = 1 + (int)random_below(&random, 10);
 
+    draw_changes(sim, &random, duration);
     for (int i = 0; i < count; i++) {
         enum fault_kind kind = (enum fault_kind)random_below(&random, FAULT_MARKER_LOST);
         struct fault fault = draw(sim, &random, kind, duration);
@@ -137,20 +169,41 @@ static bool ready(const struct sim *sim, const struct fault *fault)
            !(sim->faults.left_out >> (fault - sim->faults.list) & 1);
 }
 
-static bool meets(const struct sim *sim, const struct fault *fault, int relay, int what)
+/* Is one of these lanes in the fault's state?  A fault of any state needs no lane. */
+static bool meets(const struct sim *sim, const struct fault *fault, int relay, unsigned lanes, int what)
 {
-    int state = relay_state(&sim->relays[relay]);
-
-    return state >= 0 && (fault->what == ANY || fault->what == what) &&
-           (fault->relay == ANY || fault->relay == relay) && (fault->state == ANY || fault->state == state);
+    if ((fault->what != ANY && fault->what != what) || (fault->relay != ANY && fault->relay != relay) ||
+        !sim->relays[relay].alive)
+        return false;
+    if (fault->state == ANY)
+        return true;
+    if (fault->state == FAULT_CHANGING)
+        return pg_map_changes(sim);
+    for (int i = 0; i < PG_LANES; i++) {
+        if ((lanes >> i & 1) && runner_state(&sim->relays[relay].runners[i]) == fault->state)
+            return true;
+    }
+    return false;
 }
 
-void faults_record(struct sim *sim, struct fault *fault, int relay)
+static void record(struct sim *sim, const struct fault *fault, int relay, unsigned lanes)
 {
-    int state = relay_state(&sim->relays[relay]);
+    if (!sim->table)
+        return;
+    if (pg_map_changes(sim))
+        sim->table->cell[FAULT_CHANGING][fault->kind]++;
+    for (int i = 0; i < PG_LANES; i++) {
+        int state = runner_state(&sim->relays[relay].runners[i]);
 
-    if (state >= 0 && sim->table)
-        sim->table->cell[state][fault->kind]++;
+        if ((lanes >> i & 1) && state >= 0)
+            sim->table->cell[state][fault->kind]++;
+    }
+}
+
+void faults_record_loss(struct sim *sim, int relay, int lane)
+{
+    if (sim->oracle.loss && sim->table)
+        sim->table->cell[runner_state(&sim->relays[relay].runners[lane])][sim->oracle.loss->kind]++;
 }
 
 static void told(const struct sim *sim, const struct fault *fault)
@@ -159,16 +212,16 @@ static void told(const struct sim *sim, const struct fault *fault)
         sim_tell(sim, "FAULT %d: %s", (int)(fault - sim->faults.list), fault_name(fault->kind));
 }
 
-const struct fault *faults_take(struct sim *sim, enum fault_class class, int relay, int what)
+const struct fault *faults_take(struct sim *sim, enum fault_class class, int relay, unsigned lanes, int what)
 {
     for (int i = 0; i < sim->faults.count; i++) {
         struct fault *fault = &sim->faults.list[i];
 
-        if (fault_class(fault->kind) != class || !ready(sim, fault) || !meets(sim, fault, relay, what))
+        if (fault_class(fault->kind) != class || !ready(sim, fault) || !meets(sim, fault, relay, lanes, what))
             continue;
         fault->struck = true;
         sim->faults.strikes++;
-        faults_record(sim, fault, relay);
+        record(sim, fault, relay, lanes);
         told(sim, fault);
         return fault;
     }
@@ -181,25 +234,26 @@ static bool is_global(enum fault_kind kind)
     return kind != FAULT_CRASH && kind != FAULT_PAUSE && kind != FAULT_STOP && kind != FAULT_RELOAD;
 }
 
+/* The states as they were before it. */
 static void strike_now(struct sim *sim, const struct moment *moment)
 {
     struct fault *fault = moment->data;
-    int states[RELAYS_MAX];
-    int relay = moment->relay;
+    struct fault_table before = {0}, *table = sim->table;
 
     if (sim->healed)
         return;
-    for (int i = 0; i < sim->relay_count; i++)
-        states[i] = relay_state(&sim->relays[i]);
+    sim->table = &before;
+    for (int i = 0; i < sim->relay_count && fault_class(fault->kind) == FAULT_AT_ONCE; i++) {
+        if (sim->relays[i].alive && (i == moment->relay || is_global(fault->kind)))
+            record(sim, fault, i, ALL_LANES);
+    }
+    sim->table = table;
     told(sim, fault);
-    if (!strike(sim, fault, relay))
+    if (!strike(sim, fault, moment->relay))
         return;
     sim->faults.strikes++;
-    for (int i = 0; i < sim->relay_count; i++) {
-        if (states[i] >= 0 && (i == relay || is_global(fault->kind)) && sim->table &&
-            fault_class(fault->kind) == FAULT_AT_ONCE)
-            sim->table->cell[states[i]][fault->kind]++;
-    }
+    for (int state = 0; table && state < FAULT_STATES; state++)
+        table->cell[state][fault->kind] += before.cell[state][fault->kind];
 }
 
 static void strike_soon(struct sim *sim, struct fault *fault, int relay)
@@ -216,14 +270,27 @@ static bool is_step(enum fault_kind kind)
     return fault_class(kind) == FAULT_AT_ONCE || fault_class(kind) == FAULT_OF_DATA;
 }
 
-void faults_watch(struct sim *sim, int relay)
+static void watch(struct sim *sim, int relay, unsigned lanes)
 {
     for (int i = 0; i < sim->faults.count; i++) {
         struct fault *fault = &sim->faults.list[i];
 
-        if (is_step(fault->kind) && ready(sim, fault) && meets(sim, fault, relay, ANY))
+        if (is_step(fault->kind) && ready(sim, fault) && meets(sim, fault, relay, lanes, ANY))
             strike_soon(sim, fault, relay);
     }
+}
+
+void faults_watch(struct sim *sim, int relay, int lane)
+{
+    watch(sim, relay, 1u << lane);
+}
+
+void faults_watch_change(struct sim *sim)
+{
+    int first = (int)random_below(&sim->world.random, (uint64_t)sim->relay_count);
+
+    for (int i = 0; i < sim->relay_count; i++)
+        watch(sim, (first + i) % sim->relay_count, ALL_LANES);
 }
 
 static void wait_for_it(struct sim *sim, const struct moment *moment)
@@ -231,7 +298,7 @@ static void wait_for_it(struct sim *sim, const struct moment *moment)
     int first = (int)(((struct fault *)moment->data)->dice % (uint64_t)sim->relay_count);
 
     for (int i = 0; i < sim->relay_count; i++)
-        faults_watch(sim, (first + i) % sim->relay_count);
+        watch(sim, (first + i) % sim->relay_count, ALL_LANES);
 }
 
 void faults_print(const struct fault *fault, int index, FILE *out)
@@ -241,6 +308,6 @@ void faults_print(const struct fault *fault, int index, FILE *out)
     if (fault->relay != ANY)
         fprintf(out, ", relay %d", fault->relay);
     if (fault->state != ANY)
-        fprintf(out, ", while %s", lane_state_name((enum lane_state)fault->state));
+        fprintf(out, ", while %s", fault_state_name(fault->state));
     fprintf(out, "%s\n", fault->struck ? "" : " (did not strike)");
 }

@@ -1,5 +1,6 @@
 /* What can go wrong, when, and where it has been seen to: the schedule of one seed, and the
- * table of lane states x faults. */
+ * table of lane states x faults; one of its columns is no state, but the time in which the lane
+ * map changes. */
 #ifndef SIM_FAULTS_H
 #define SIM_FAULTS_H
 
@@ -32,6 +33,9 @@ enum fault_class {
     X(FAULT_CLOCK_STEP, "db_clock_step", FAULT_AT_ONCE)        /* forth or back */                           \
     X(FAULT_STRAY_TICK, "stray_tick", FAULT_AT_ONCE)           /* of another session, slow with the lock */  \
     X(FAULT_LONG_WRITER, "long_writer", FAULT_AT_ONCE)                                                       \
+    X(FAULT_ROTATE, "rotate", FAULT_AT_ONCE)                   /* and dropped when nothing holds it */       \
+    X(FAULT_LANE_SET, "lane_set", FAULT_AT_ONCE)               /* an operator: other lanes */                \
+    X(FAULT_LANE_MOVE, "lane_move", FAULT_AT_ONCE)             /* an operator: to that relay, or any */      \
     X(FAULT_BROKER_DOWN, "broker_down", FAULT_AT_ONCE)                                                       \
     X(FAULT_DB_LOST_REQUEST, "db_lost_request", FAULT_OF_DB)                                                 \
     X(FAULT_DB_LOST_ANSWER, "db_lost_answer", FAULT_OF_DB)                                                   \
@@ -69,15 +73,18 @@ enum fault_kind {
     FAULT_COUNT
 };
 
-#define FAULTS_MAX 16
-#define FAULT_STATES ((int)LANE_HALTED + 1)
+#define FAULTS_MAX 24
+/* While the lane map changes, whatever the lanes' states. */
+#define FAULT_CHANGING ((int)LANE_HALTED + 1)
+#define FAULT_STATES (FAULT_CHANGING + 1)
 #define ANY (-1)
+#define ALL_LANES (~0u)
 
 struct fault {
     enum fault_kind kind;
     int64_t at;     /* from then on it may strike */
     int relay;      /* whom, or ANY */
-    int state;      /* only while that relay's lane is there, or ANY */
+    int state;      /* only while a lane of that relay is there, or ANY */
     int what;       /* only this request or action, or ANY */
     uint64_t dice;  /* its details */
     bool struck;
@@ -95,13 +102,16 @@ struct fault_table {
 };
 
 void faults_draw(struct sim *sim, uint64_t seed, int64_t duration);
-/* A fault for the step that this relay is about to take, or NULL; what: an enum kafka_api, an
- * enum lane_action_kind. */
-const struct fault *faults_take(struct sim *sim, enum fault_class class, int relay, int what);
-/* A relay's lane has come to another state. */
-void faults_watch(struct sim *sim, int relay);
-/* Notes where a fault struck. */
-void faults_record(struct sim *sim, struct fault *fault, int relay);
+/* A fault for the step that this relay is about to take for some of its lanes (bits), or NULL;
+ * what: an enum kafka_api, an enum lane_action_kind. */
+const struct fault *faults_take(struct sim *sim, enum fault_class class, int relay, unsigned lanes, int what);
+/* A lane of a relay has come to another state. */
+void faults_watch(struct sim *sim, int relay, int lane);
+/* The change of the lane map has begun. */
+void faults_watch_change(struct sim *sim);
+/* A lane is taken by the first who starts after data is lost. */
+void faults_record_loss(struct sim *sim, int relay, int lane);
+const char *fault_state_name(int state);
 void faults_print(const struct fault *fault, int index, FILE *out);
 
 const char *fault_name(enum fault_kind kind);

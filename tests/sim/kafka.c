@@ -9,141 +9,200 @@ enum {
     MARKERS
 };
 
-static void give_up(void)
+static void give_up(const char *what)
 {
-    fprintf(stderr, "sim-run: the log is full: enlarge it in tests/sim/kafka.h\n");
+    fprintf(stderr, "sim-run: %s: enlarge it in tests/sim/kafka.h\n", what);
     abort();
 }
 
-const struct kafka_marker *kafka_last_marker(const struct kafka *kafka)
+struct kafka_id *kafka_id_of(struct kafka *kafka, int map, int lane)
 {
-    return kafka->marker_count > 0 ? &kafka->markers[kafka->marker_count - 1] : NULL;
+    for (int i = 0; i < KAFKA_IDS; i++) {
+        struct kafka_id *id = &kafka->ids[i];
+
+        if (id->map == 0) {
+            id->map = map;
+            id->lane = lane;
+        }
+        if (id->map == map && id->lane == lane)
+            return id;
+    }
+    give_up("too many transactional ids");
+    return NULL;
+}
+
+const struct kafka_marker *kafka_last_marker(const struct kafka *kafka, int map, int lane)
+{
+    for (int i = kafka->marker_count - 1; i >= 0; i--) {
+        if (kafka->markers[i].map == map && kafka->markers[i].lane == lane)
+            return &kafka->markers[i];
+    }
+    return NULL;
+}
+
+bool kafka_is_busy(const struct kafka *kafka)
+{
+    for (int i = 0; i < KAFKA_IDS; i++) {
+        if (kafka->ids[i].state == KAFKA_ONGOING || kafka->ids[i].state == KAFKA_PREPARED)
+            return true;
+    }
+    return false;
+}
+
+/* Consumers see what lies before the first record whose fate is open. */
+static void show(struct sim *sim)
+{
+    struct kafka *kafka = &sim->kafka;
+
+    for (; kafka->stable < kafka->log_count; kafka->stable++) {
+        const struct kafka_entry *entry = &kafka->log[kafka->stable];
+
+        if (entry->fate == KAFKA_OPEN)
+            return;
+        if (entry->fate == KAFKA_ABORTED)
+            continue;
+        kafka->visible++;
+        oracle_published(sim, &entry->record);
+    }
+}
+
+static void append(struct kafka *kafka, const struct kafka_record *record, int id)
+{
+    if (kafka->log_count >= KAFKA_LOG)
+        give_up("the log is full");
+    kafka->log[kafka->log_count++] =
+        (struct kafka_entry){*record, (short)id, id < 0 ? KAFKA_COMMITTED : KAFKA_OPEN};
+}
+
+static void settle(struct sim *sim, int index)
+{
+    struct kafka *kafka = &sim->kafka;
+    struct kafka_id *id = &kafka->ids[index];
+
+    for (int i = kafka->log_count - 1; i >= kafka->stable; i--) {
+        if (kafka->log[i].id == index && kafka->log[i].fate == KAFKA_OPEN)
+            kafka->log[i].fate = id->committed ? KAFKA_COMMITTED : KAFKA_ABORTED;
+    }
+    show(sim);
 }
 
 /* The control record of the transaction arrives at one partition. */
 static void end_at_partition(struct sim *sim, const struct moment *moment)
 {
     struct kafka *kafka = &sim->kafka;
+    struct kafka_id *id = &kafka->ids[moment->lane];
 
-    if (kafka->committed && moment->number == EVENTS) {
-        if (kafka->log_count + kafka->open_count > KAFKA_LOG)
-            give_up();
-        for (int i = 0; i < kafka->open_count; i++) {
-            kafka->log[kafka->log_count++] = kafka->open[i];
-            oracle_published(sim, &kafka->open[i]);
-        }
-    } else if (kafka->committed && kafka->open_marked) {
+    if (moment->number == EVENTS) {
+        settle(sim, moment->lane);
+    } else if (id->committed && id->open_marked) {
         if (kafka->marker_count >= KAFKA_MARKERS)
-            give_up();
-        kafka->markers[kafka->marker_count++] = kafka->open_marker;
+            give_up("too many markers");
+        kafka->markers[kafka->marker_count++] = id->open_marker;
     }
-    if (--kafka->pending > 0)
+    if (--id->pending > 0)
         return;
-    kafka->state = KAFKA_COMPLETE;
-    if (kafka->committed)
-        oracle_transaction(sim);
+    id->state = KAFKA_COMPLETE;
+    if (id->committed)
+        oracle_transaction(sim, id);
 }
 
-static void decide(struct sim *sim, bool commit)
+static void decide(struct sim *sim, struct kafka_id *id, bool commit)
 {
-    struct kafka *kafka = &sim->kafka;
+    int index = (int)(id - sim->kafka.ids);
 
-    kafka->state = KAFKA_PREPARED;
-    kafka->committed = commit;
-    kafka->pending = 2;
-    TELL(sim, "broker %s the transaction of epoch %d: %d events%s", commit ? "commits" : "aborts", kafka->epoch,
-         kafka->open_count, kafka->open_marked ? ", marker" : "");
+    id->state = KAFKA_PREPARED;
+    id->committed = commit;
+    id->pending = 2;
+    TELL(sim, "broker %s the transaction of lane %d/%d, epoch %d: %d events%s", commit ? "commits" : "aborts",
+         id->map, id->lane, id->epoch, id->open_count, id->open_marked ? ", marker" : "");
     if (commit)
-        oracle_commit_decided(sim);
+        id->records += id->open_count;
+    if (commit)
+        oracle_commit_decided(sim, index);
     for (int partition = EVENTS; partition <= MARKERS; partition++)
         world_add(&sim->world, (struct moment){.at = sim->world.now + world_latency(&sim->world),
-                                               .run = end_at_partition, .number = partition});
+                                               .run = end_at_partition, .lane = index, .number = partition});
 }
 
 /* A transaction that nobody ends is aborted, and its producer fenced. */
 static void time_out(struct sim *sim, const struct moment *moment)
 {
-    if (sim->kafka.state != KAFKA_ONGOING || sim->kafka.serial != moment->number)
+    struct kafka_id *id = &sim->kafka.ids[moment->lane];
+
+    if (id->state != KAFKA_ONGOING || id->serial != moment->number)
         return;
-    sim->kafka.epoch++;
-    decide(sim, false);
+    id->epoch++;
+    decide(sim, id, false);
 }
 
-static enum kafka_error init(struct sim *sim, const struct kafka_request *request, struct kafka_answer *ret)
+static enum kafka_error init(struct sim *sim, struct kafka_id *id, const struct kafka_request *request,
+                             struct kafka_answer *ret)
 {
-    struct kafka *kafka = &sim->kafka;
-
-    if (kafka->state == KAFKA_ONGOING) {
-        kafka->epoch++; /* from here on the predecessor can do nothing */
-        decide(sim, false);
+    if (id->state == KAFKA_ONGOING) {
+        id->epoch++; /* from here on the predecessor can do nothing */
+        decide(sim, id, false);
         return KAFKA_CONCURRENT;
     }
-    if (kafka->state == KAFKA_PREPARED)
+    if (id->state == KAFKA_PREPARED)
         return KAFKA_CONCURRENT;
-    ret->epoch = ++kafka->epoch;
-    kafka->sequence[EVENTS] = 0;
-    kafka->sequence[MARKERS] = 0;
-    kafka->state = KAFKA_EMPTY;
-    TELL(sim, "broker gives out epoch %d", kafka->epoch);
-    oracle_init(sim, request->started_at);
+    ret->epoch = ++id->epoch;
+    id->sequence[EVENTS] = 0;
+    id->sequence[MARKERS] = 0;
+    id->state = KAFKA_EMPTY;
+    TELL(sim, "broker gives out epoch %d of lane %d/%d", id->epoch, id->map, id->lane);
+    oracle_init(sim, id, request->started_at);
     return KAFKA_OK;
 }
 
-static enum kafka_error add_partitions(struct sim *sim, const struct kafka_request *request)
+static enum kafka_error add_partitions(struct sim *sim, struct kafka_id *id, const struct kafka_request *request)
 {
-    struct kafka *kafka = &sim->kafka;
-
-    if (kafka->state == KAFKA_PREPARED)
+    if (id->state == KAFKA_PREPARED)
         return KAFKA_CONCURRENT;
-    if (kafka->state == KAFKA_ONGOING)
+    if (id->state == KAFKA_ONGOING)
         return KAFKA_OK;
-    kafka->state = KAFKA_ONGOING;
-    kafka->serial++;
-    kafka->open_count = 0;
-    kafka->open_marked = false;
-    kafka->lane_epoch = request->lane_epoch;
-    kafka->started_at = request->started_at;
+    id->state = KAFKA_ONGOING;
+    id->serial++;
+    id->open_count = 0;
+    id->open_marked = false;
+    id->lane_epoch = request->lane_epoch;
+    id->started_at = request->started_at;
     world_add(&sim->world, (struct moment){.at = sim->world.now + TRANSACTION_TIMEOUT, .run = time_out,
-                                           .number = kafka->serial});
+                                           .lane = (int)(id - sim->kafka.ids), .number = id->serial});
     return KAFKA_OK;
 }
 
-static enum kafka_error produce(struct kafka *kafka, const struct kafka_request *request)
+static enum kafka_error produce(struct kafka *kafka, struct kafka_id *id, const struct kafka_request *request)
 {
     int partition = request->api == KAFKA_PRODUCE ? EVENTS : MARKERS;
 
-    if (request->sequence < kafka->sequence[partition])
+    if (request->sequence < id->sequence[partition])
         return KAFKA_OK; /* a duplicate */
-    if (kafka->state != KAFKA_ONGOING || request->sequence > kafka->sequence[partition])
+    if (id->state != KAFKA_ONGOING || request->sequence > id->sequence[partition])
         return KAFKA_INVALID;
     if (partition == MARKERS) {
-        kafka->open_marked = true;
-        kafka->open_marker = request->marker;
-        kafka->sequence[MARKERS]++;
+        id->open_marked = true;
+        id->open_marker = request->marker;
+        id->sequence[MARKERS]++;
         return KAFKA_OK;
     }
-    for (int i = 0; i < request->count; i++) {
-        if (kafka->open_count >= KAFKA_TXN_ROWS)
-            give_up();
-        kafka->open[kafka->open_count++] = request->records[i];
-    }
-    kafka->sequence[EVENTS] += request->count;
+    for (int i = 0; i < request->count; i++)
+        append(kafka, &request->records[i], (int)(id - kafka->ids));
+    id->open_count += request->count;
+    id->sequence[EVENTS] += request->count;
     return KAFKA_OK;
 }
 
 /* The answer comes when the decision is written, not when the partitions know of it. */
-static enum kafka_error end(struct sim *sim, const struct kafka_request *request)
+static enum kafka_error end(struct sim *sim, struct kafka_id *id, const struct kafka_request *request)
 {
-    struct kafka *kafka = &sim->kafka;
-
-    switch (kafka->state) {
+    switch (id->state) {
     case KAFKA_ONGOING:
-        decide(sim, request->commit);
+        decide(sim, id, request->commit);
         return KAFKA_OK;
     case KAFKA_PREPARED:
-        return kafka->committed == request->commit ? KAFKA_CONCURRENT : KAFKA_INVALID;
+        return id->committed == request->commit ? KAFKA_CONCURRENT : KAFKA_INVALID;
     case KAFKA_COMPLETE:
-        return kafka->committed == request->commit ? KAFKA_OK : KAFKA_INVALID;
+        return id->committed == request->commit ? KAFKA_OK : KAFKA_INVALID;
     default:
         return KAFKA_INVALID;
     }
@@ -158,43 +217,58 @@ static enum kafka_error pipe_records(struct sim *sim, const struct kafka_request
     if (request->sequence != *next)
         return request->sequence < *next ? KAFKA_OK : KAFKA_INVALID;
     ++*next;
-    oracle_piped(sim, request->started_at);
-    for (int i = 0; i < request->count; i++) {
-        if (kafka->log_count >= KAFKA_LOG)
-            give_up();
-        kafka->log[kafka->log_count++] = request->records[i];
-        oracle_published(sim, &request->records[i]);
+    oracle_piped(sim, request);
+    for (int i = 0; i < request->count; i++)
+        append(kafka, &request->records[i], -1);
+    show(sim);
+    return KAFKA_OK;
+}
+
+/* From the lane's partition: the last of its own, and whether there are strangers. */
+static enum kafka_error read_marker(struct sim *sim, const struct kafka_request *request, struct kafka_answer *ret)
+{
+    const struct kafka *kafka = &sim->kafka;
+
+    for (int i = kafka->marker_count - 1; i >= 0; i--) {
+        const struct kafka_marker *marker = &kafka->markers[i];
+
+        if (marker->incarnation == request->incarnation && marker->map > request->map)
+            ret->outdated = sim->bug != BUG_LATER_MAP_UNSEEN;
+        if (marker->lane != request->lane || ret->found)
+            continue;
+        ret->foreign = ret->foreign || marker->incarnation != request->incarnation;
+        if (marker->incarnation == request->incarnation && marker->map == request->map) {
+            ret->found = true;
+            ret->marker = *marker;
+        }
     }
     return KAFKA_OK;
 }
 
-static enum kafka_error read_marker(struct sim *sim, struct kafka_answer *ret)
+static enum kafka_error serve_transaction(struct sim *sim, const struct kafka_request *request,
+                                          struct kafka_answer *ret)
 {
-    const struct kafka_marker *last = kafka_last_marker(&sim->kafka);
+    struct kafka_id *id = kafka_id_of(&sim->kafka, request->map, request->lane);
 
-    ret->found = last != NULL;
-    if (last)
-        ret->marker = *last;
-    return KAFKA_OK;
+    if (request->api == KAFKA_INIT)
+        return init(sim, id, request, ret);
+    if (request->epoch < id->epoch)
+        return KAFKA_FENCED;
+    if (request->api == KAFKA_ADD_PARTITIONS)
+        return add_partitions(sim, id, request);
+    if (request->api == KAFKA_END)
+        return end(sim, id, request);
+    return produce(&sim->kafka, id, request);
 }
 
 void kafka_serve(struct sim *sim, const struct kafka_request *request, struct kafka_answer *ret)
 {
-    if (request->api == KAFKA_READ_MARKER) {
-        ret->error = read_marker(sim, ret);
-    } else if (request->api == KAFKA_CONNECT) {
+    if (request->api == KAFKA_READ_MARKER)
+        ret->error = read_marker(sim, request, ret);
+    else if (request->api == KAFKA_CONNECT)
         ret->error = KAFKA_OK;
-    } else if (request->api == KAFKA_PIPE) {
+    else if (request->api == KAFKA_PIPE)
         ret->error = pipe_records(sim, request);
-    } else if (request->api == KAFKA_INIT) {
-        ret->error = init(sim, request, ret);
-    } else if (request->epoch < sim->kafka.epoch) {
-        ret->error = KAFKA_FENCED;
-    } else if (request->api == KAFKA_ADD_PARTITIONS) {
-        ret->error = add_partitions(sim, request);
-    } else if (request->api == KAFKA_END) {
-        ret->error = end(sim, request);
-    } else {
-        ret->error = produce(&sim->kafka, request);
-    }
+    else
+        ret->error = serve_transaction(sim, request, ret);
 }

@@ -1,6 +1,8 @@
-/* A broker, as the transaction protocol that librdkafka speaks has it: an epoch of the
- * transactional id, one transaction at a time, sequences that drop duplicates; and its hole:
- * EndTxn does not say which transaction it ends. */
+/* A broker, as the transaction protocol that librdkafka speaks has it: an epoch of each
+ * transactional id, one transaction of it at a time, sequences that drop duplicates; and its hole:
+ * EndTxn does not say which transaction it ends.  All events are in one partition, whose
+ * read_committed consumers wait for the oldest transaction that is open; each lane has a partition
+ * of the progress topic. */
 #ifndef SIM_KAFKA_H
 #define SIM_KAFKA_H
 
@@ -11,8 +13,9 @@
 
 struct sim;
 
-#define KAFKA_LOG 512
-#define KAFKA_TXN_ROWS 64
+#define KAFKA_LOG 2048
+#define KAFKA_ROWS 8
+#define KAFKA_IDS 40
 #define KAFKA_MARKERS 1024
 #define KAFKA_PIPES 256
 
@@ -49,6 +52,7 @@ struct kafka_record {
 };
 
 struct kafka_marker {
+    int map, lane;
     struct position position;
     int64_t published;
     int64_t release;
@@ -61,8 +65,10 @@ struct kafka_request {
     int pipe;     /* the producer, without transactions */
     int sequence; /* of its first record in its partition */
     int count;
-    struct kafka_record records[KAFKA_TXN_ROWS];
+    struct kafka_record records[KAFKA_ROWS];
     struct kafka_marker marker;
+    int map, lane; /* they name the transactional id, and the marker that is read */
+    int incarnation; /* of the marker that is read */
     bool commit;
     int64_t lane_epoch; /* whose it is, for the oracle */
     int relay, life;
@@ -73,11 +79,14 @@ struct kafka_answer {
     enum kafka_error error;
     int epoch;
     bool found;
+    bool foreign; /* there are markers of another incarnation */
+    bool outdated; /* of a later map, in any partition */
     struct kafka_marker marker;
 };
 
-struct kafka {
-    int64_t down_until;
+/* What the broker knows of a transactional id. */
+struct kafka_id {
+    int map, lane; /* map 0: it is nobody's yet */
     int epoch;
     enum kafka_state state;
     bool committed; /* what was decided */
@@ -85,21 +94,45 @@ struct kafka {
     int64_t serial; /* of the transaction */
     int64_t lane_epoch, started_at; /* of the lane and the process that began it */
     int sequence[2]; /* next of events and of markers */
-    struct kafka_record open[KAFKA_TXN_ROWS];
     int open_count;
     bool open_marked;
     struct kafka_marker open_marker;
+    int64_t records; /* committed, ever */
+    int64_t before;  /* by the lanes of former maps, as far as its markers count them */
+};
+
+enum kafka_fate {
+    KAFKA_OPEN,
+    KAFKA_COMMITTED,
+    KAFKA_ABORTED
+};
+
+struct kafka_entry {
+    struct kafka_record record;
+    short id; /* -1: of no transaction */
+    short fate;
+};
+
+struct kafka {
+    int64_t down_until;
+    struct kafka_id ids[KAFKA_IDS];
 
     int pipes;
     int pipe_next[KAFKA_PIPES]; /* sequence of each */
 
-    struct kafka_record log[KAFKA_LOG]; /* what read_committed consumers see */
+    struct kafka_entry log[KAFKA_LOG];
     int log_count;
+    int stable;      /* what read_committed consumers see lies before */
+    int64_t visible; /* events among it */
     struct kafka_marker markers[KAFKA_MARKERS];
     int marker_count;
 };
 
 void kafka_serve(struct sim *sim, const struct kafka_request *request, struct kafka_answer *ret);
-const struct kafka_marker *kafka_last_marker(const struct kafka *kafka);
+struct kafka_id *kafka_id_of(struct kafka *kafka, int map, int lane);
+/* Of this lane; NULL if there is none. */
+const struct kafka_marker *kafka_last_marker(const struct kafka *kafka, int map, int lane);
+/* Is a transaction open, or not yet over? */
+bool kafka_is_busy(const struct kafka *kafka);
 
 #endif

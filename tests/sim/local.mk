@@ -9,15 +9,20 @@ check_PROGRAMS += %D%/sim-run
     %D%/pg.c %D%/pg.h \
     %D%/pg_delivery.c \
     %D%/pg_lane.c \
+    %D%/pg_map.c \
     %D%/pg_parking.c \
+    %D%/pg_retention.c \
     %D%/pg_tick.c \
     %D%/relay.c %D%/relay.h \
-    %D%/relay_db.c \
-    %D%/relay_kafka.c \
-    %D%/relay_pipe.c \
+    %D%/relay_follow.c \
+    %D%/relay_lanes.c \
     %D%/relay_ticker.c \
     %D%/relay_webhooks.c \
     %D%/run.c %D%/run.h \
+    %D%/runner.c \
+    %D%/runner_db.c \
+    %D%/runner_kafka.c \
+    %D%/runner_pipe.c \
     %D%/sim.h \
     %D%/strike.c %D%/strike.h \
     %D%/table.c \

@@ -80,54 +80,88 @@ void oracle_published(struct sim *sim, const struct kafka_record *record)
     }
 }
 
-void oracle_transaction(struct sim *sim)
+void oracle_transaction(struct sim *sim, const struct kafka_id *id)
 {
-    const struct kafka_marker *marker = kafka_last_marker(&sim->kafka);
-
     /* A late AddPartitions opens one for nothing, which a repeated EndTxn ends. */
-    bool nothing = sim->kafka.open_count == 0 && !sim->kafka.open_marked;
+    bool nothing = id->open_count == 0 && !id->open_marked;
 
     if (sim->oracle.data_lost || nothing || sim->publish != PUBLISH_EXACTLY_ONCE)
         return;
-    if (!marker || !sim->kafka.open_marked)
+    if (!id->open_marked)
         oracle_fail(sim, "a transaction without a marker is committed");
-    else if (marker->published != sim->kafka.log_count)
-        oracle_fail(sim, "the marker counts %lld events, consumers see %d", (long long)marker->published,
-                    sim->kafka.log_count);
+    else if (id->open_marker.published != id->before + id->records)
+        oracle_fail(sim, "the marker of lane %d/%d counts %lld events, and there are %lld", id->map, id->lane,
+                    (long long)id->open_marker.published, (long long)(id->before + id->records));
+}
+
+/* Of a lane of the present map that has lost data a process that started since must not. */
+static bool is_forbidden(const struct sim *sim, int lane, int64_t process_started)
+{
+    return (sim->oracle.must_halt >> lane & 1) && process_started >= sim->oracle.lost_at;
+}
+
+static void note_decided(struct sim *sim, int id)
+{
+    for (int i = sim->kafka.stable; i < sim->kafka.log_count; i++) {
+        const struct kafka_entry *entry = &sim->kafka.log[i];
+
+        if (entry->id == id && entry->fate == KAFKA_OPEN)
+            sim->oracle.events[entry->record.event].decided = true;
+    }
+}
+
+/* Promise 5: what a crash may take back is no tick yet. */
+static bool is_durable(const struct sim *sim, const struct tick_id *id)
+{
+    const struct pg_tick *tick = pg_tick_by_id(&sim->pg, id->id);
+
+    return !tick || tick->lsn <= sim->pg.flushed;
 }
 
 /* Promise 6, and 3: who may commit. */
-void oracle_commit_decided(struct sim *sim)
+void oracle_commit_decided(struct sim *sim, int index)
 {
+    const struct kafka_id *id = &sim->kafka.ids[index];
     struct oracle *oracle = &sim->oracle;
+    bool strict = !oracle->data_lost && sim->publish == PUBLISH_EXACTLY_ONCE;
 
-    if (sim->kafka.lane_epoch < oracle->committed_epoch && !oracle->data_lost && sim->publish == PUBLISH_EXACTLY_ONCE)
-        oracle_fail(sim, "epoch %lld commits after epoch %lld", (long long)sim->kafka.lane_epoch,
-                    (long long)oracle->committed_epoch);
-    oracle->committed_epoch = sim->kafka.lane_epoch;
-    if (oracle->must_halt && sim->kafka.started_at >= oracle->lost_at)
+    note_decided(sim, index);
+    if (strict && id->lane_epoch < oracle->committed_epoch[index])
+        oracle_fail(sim, "lane %d/%d: epoch %lld commits after epoch %lld", id->map, id->lane,
+                    (long long)id->lane_epoch, (long long)oracle->committed_epoch[index]);
+    if (strict && id->map < sim->pg.map && id->open_count > 0)
+        oracle_fail(sim, "lane %d/%d commits after map %d has begun", id->map, id->lane, sim->pg.map);
+    if (strict && id->open_marked && !is_durable(sim, &id->open_marker.position.to))
+        oracle_fail(sim, "lane %d/%d publishes up to tick %lld, which is not durable", id->map, id->lane,
+                    (long long)id->open_marker.position.to.id);
+    oracle->committed_epoch[index] = id->lane_epoch;
+    if (is_forbidden(sim, id->lane, id->started_at))
         oracle_fail(sim, "a relay publishes although data is lost");
 }
 
-void oracle_piped(struct sim *sim, int64_t process_started)
+void oracle_piped(struct sim *sim, const struct kafka_request *request)
 {
-    if (sim->oracle.must_halt && process_started >= sim->oracle.lost_at)
+    for (int i = 0; i < request->count; i++)
+        sim->oracle.events[request->records[i].event].decided = true;
+    if (is_forbidden(sim, request->lane, request->started_at))
         oracle_fail(sim, "a relay publishes although data is lost");
 }
 
-void oracle_init(struct sim *sim, int64_t process_started)
+void oracle_init(struct sim *sim, const struct kafka_id *id, int64_t process_started)
 {
-    if (sim->oracle.must_halt && !sim->oracle.may_fence && process_started >= sim->oracle.lost_at)
+    if (is_forbidden(sim, id->lane, process_started) && !sim->oracle.may_fence)
         oracle_fail(sim, "a relay fences others although data is lost");
 }
 
 /* --- lane --- */
 
-static const struct kafka_marker *decided_marker(const struct kafka *kafka)
+static const struct kafka_marker *decided_marker(struct sim *sim, int lane)
 {
-    if (kafka->state == KAFKA_PREPARED && kafka->committed && kafka->open_marked)
-        return &kafka->open_marker;
-    return kafka_last_marker(kafka);
+    const struct kafka_id *id = kafka_id_of(&sim->kafka, sim->pg.map, lane);
+
+    if (id->state == KAFKA_PREPARED && id->committed && id->open_marked)
+        return &id->open_marker;
+    return kafka_last_marker(&sim->kafka, sim->pg.map, lane);
 }
 
 static void acknowledged(struct sim *sim, const struct pg_row *row)
@@ -137,7 +171,7 @@ static void acknowledged(struct sim *sim, const struct pg_row *row)
     event->acknowledged = true;
     for (int endpoint = 0; endpoint < PG_ENDPOINTS; endpoint++)
         event->wanted[endpoint] = sim->pg.endpoints[endpoint].enabled;
-    if (event->published == 0 && sim->kafka.state != KAFKA_PREPARED && !sim->oracle.data_lost)
+    if (!event->decided && !sim->oracle.data_lost)
         oracle_fail(sim, "event %d is acknowledged and not published", row->event);
 }
 
@@ -153,30 +187,62 @@ void oracle_discarded(struct sim *sim, const struct pg_row *row)
     sim->oracle.events[row->event].discarded = true;
 }
 
-void oracle_acknowledged(struct sim *sim, const struct position *position)
+void oracle_acknowledged(struct sim *sim, int lane, const struct position *position)
 {
-    const struct kafka_marker *marker = decided_marker(&sim->kafka);
+    const struct kafka_marker *marker = decided_marker(sim, lane);
     enum position_order order = marker ? position_compare(position, &marker->position) : POSITION_AFTER;
 
-    TELL(sim, "acknowledged: (%lld, %lld, %lld, %s)", (long long)position->from.id, (long long)position->to.id,
-         (long long)position->seq, position->done ? "done" : "open");
+    TELL(sim, "acknowledged: lane %d/%d (%lld, %lld, %lld, %s)", sim->pg.map, lane, (long long)position->from.id,
+         (long long)position->to.id, (long long)position->seq, position->done ? "done" : "open");
     if ((order == POSITION_AFTER || order == POSITION_CONFLICT) && sim->publish == PUBLISH_EXACTLY_ONCE)
         oracle_fail(sim, "an acknowledgement beyond the marker");
     for (int i = 0; i < sim->pg.row_count; i++) {
         const struct pg_row *row = &sim->pg.rows[i];
 
         if (!sim->oracle.events[row->event].acknowledged && row->parked == PG_NOT_PARKED &&
-            pg_covered(sim, position, row))
+            pg_lane_has(&sim->pg.lanes[lane], row) && pg_covered(sim, position, row))
             acknowledged(sim, row);
     }
 }
 
-void oracle_halted(struct sim *sim, int relay, enum lane_halt halt)
+static int lanes_with(const struct pg *pg, int bucket)
 {
-    TELL(sim, "relay %d halted: %s", relay, lane_halt_name(halt));
-    if (!sim->oracle.must_halt)
-        oracle_fail(sim, "relay %d halts (%s) and nothing is lost", relay, lane_halt_name(halt));
-    sim->oracle.halts++;
+    int count = 0;
+
+    for (int i = 0; i < pg->lane_count; i++)
+        count += bucket >= pg->lanes[i].low && bucket <= pg->lanes[i].high;
+    return count;
+}
+
+/* Promise 9a: nothing before the tick at which all lanes ended is left behind, and each bucket
+ * has one lane; planted mistakes in that must be found by what becomes of the events. */
+void oracle_map(struct sim *sim)
+{
+    bool planted = sim->bug == BUG_BUCKET_TWICE || sim->bug == BUG_BUCKET_NOWHERE || sim->bug == BUG_MAP_TOO_SOON;
+
+    kafka_id_of(&sim->kafka, sim->pg.map, 0)->before = sim->pg.lanes[0].published;
+    if (sim->oracle.data_lost || planted)
+        return;
+    for (int bucket = 0; bucket < PG_BUCKETS; bucket++) {
+        if (lanes_with(&sim->pg, bucket) != 1)
+            oracle_fail(sim, "bucket %d is in %d lanes", bucket, lanes_with(&sim->pg, bucket));
+    }
+    for (int i = 0; i < sim->pg.row_count; i++) {
+        const struct pg_row *row = &sim->pg.rows[i];
+
+        if (row->parked == PG_NOT_PARKED && pg_covered(sim, &sim->pg.lanes[0].position, row) &&
+            !sim->oracle.events[row->event].acknowledged)
+            oracle_fail(sim, "map %d begins beyond event %d, which is not published", sim->pg.map, row->event);
+    }
+}
+
+void oracle_halted(struct sim *sim, const struct runner *runner, enum lane_halt halt)
+{
+    TELL(sim, "relay %d, lane %d/%d halted: %s", runner->relay, runner->map, runner->number, lane_halt_name(halt));
+    if (!(sim->oracle.must_halt >> runner->number & 1))
+        oracle_fail(sim, "relay %d, lane %d halts (%s) and nothing is lost", runner->relay, runner->number,
+                    lane_halt_name(halt));
+    sim->oracle.halted |= 1u << runner->number;
 }
 
 /* --- webhooks --- */
@@ -267,42 +333,116 @@ static const char *missing_deliveries(const struct sim *sim)
     return NULL;
 }
 
-/* What is missing, NULL: nothing. */
-static const char *missing(const struct sim *sim)
+/* Promise 9a: each lane of the present map runs somewhere. */
+static bool is_run(const struct sim *sim, int lane)
 {
-    const struct pg *pg = &sim->pg;
-    const struct kafka_marker *marker = kafka_last_marker(&sim->kafka);
-    int running = 0;
+    for (int i = 0; i < sim->relay_count; i++) {
+        const struct runner *runner = &sim->relays[i].runners[lane];
 
-    if (sim->oracle.must_halt)
-        return sim->oracle.halts >= sim->relay_count ? NULL : "no relay halts";
-    for (int i = 0; i < sim->relay_count; i++)
-        running += relay_state(&sim->relays[i]) == LANE_RUNNING;
-    if (running == 0 || sim->workload.open > 0)
-        return running == 0 ? "no relay runs" : "a writer is open";
-    for (int i = 0; i < pg->row_count; i++) {
-        const struct pg_row *row = &pg->rows[i];
+        if (sim->relays[i].alive && runner->map == sim->pg.map && runner_state(runner) == LANE_RUNNING)
+            return true;
+    }
+    return false;
+}
+
+/* And each relay has as many as the others, or one more. */
+static bool is_even(const struct sim *sim)
+{
+    int least = PG_LANES, most = 0;
+
+    for (int i = 0; i < sim->pg.lane_count; i++) {
+        if (sim->pg.lanes[i].pinned >= 0)
+            return true;
+    }
+    for (int i = 0; i < sim->relay_count; i++) {
+        int count = 0;
+
+        for (int lane = 0; lane < PG_LANES; lane++)
+            count += runner_goes(&sim->relays[i].runners[lane]);
+        if (!sim->relays[i].alive || sim->relays[i].roster.unable_until > sim->world.now)
+            return true;
+        least = count < least ? count : least;
+        most = count > most ? count : most;
+    }
+    return most - least <= 1;
+}
+
+static const char *missing_lanes(const struct sim *sim)
+{
+    for (int i = 0; i < sim->pg.lane_count; i++) {
+        if (!is_run(sim, i))
+            return "a lane is nobody's";
+    }
+    if (sim->pg.change.open)
+        return "the lane map changes";
+    return is_even(sim) ? NULL : "the lanes are not shared evenly";
+}
+
+static const char *missing_events(const struct sim *sim)
+{
+    for (int i = 0; i < sim->pg.row_count; i++) {
+        const struct pg_row *row = &sim->pg.rows[i];
 
         if (pg_is_parked(row) && !sim->oracle.data_lost)
             return row->parked == PG_HELD ? "an event is parked" : "an event that may go on is parked";
-        if (!pg_row_live(pg, row) || sim->oracle.events[row->event].discarded)
+        if (!pg_row_live(&sim->pg, row) || sim->oracle.events[row->event].discarded)
             continue;
         if (sim->oracle.events[row->event].published == 0)
             return "a committed event is not published";
     }
-    for (int i = 0; i < pg->delivery_count; i++) {
-        if (!settled(sim, &pg->deliveries[i]))
+    for (int i = 0; i < sim->pg.delivery_count; i++) {
+        if (!settled(sim, &sim->pg.deliveries[i]))
             return "a delivery is open";
     }
-    if (sim->kafka.state == KAFKA_ONGOING || sim->kafka.state == KAFKA_PREPARED)
-        return "a transaction is open";
-    if (sim->publish != PUBLISH_EXACTLY_ONCE)
-        return sim->oracle.data_lost ? NULL : missing_deliveries(sim);
-    if (!marker || position_compare(&pg->position, &marker->position) != POSITION_SAME)
-        return "the marker is not acknowledged";
-    if (pg->published != sim->kafka.log_count && !sim->oracle.data_lost)
+    return NULL;
+}
+
+static const char *missing_acknowledgements(const struct sim *sim)
+{
+    const struct pg *pg = &sim->pg;
+    int64_t published = 0;
+
+    for (int i = 0; i < pg->lane_count; i++) {
+        const struct kafka_marker *marker = kafka_last_marker(&sim->kafka, pg->map, i);
+
+        if (!marker || position_compare(&pg->lanes[i].position, &marker->position) != POSITION_SAME)
+            return "a marker is not acknowledged";
+        published += pg->lanes[i].published;
+    }
+    if (published != sim->kafka.visible && !sim->oracle.data_lost)
         return "the database counts other events than were published";
-    return sim->oracle.data_lost ? NULL : missing_deliveries(sim);
+    return NULL;
+}
+
+/* A process may die when it has noted the halt; while the clock is back none counts as started since. */
+static bool all_halted(const struct sim *sim)
+{
+    unsigned halted = sim->oracle.halted;
+
+    for (int i = 0; i < sim->pg.lane_count; i++)
+        halted |= (unsigned)sim->pg.lanes[i].halted << i;
+    return (halted & sim->oracle.must_halt) == sim->oracle.must_halt;
+}
+
+/* What is missing, NULL: nothing. */
+static const char *missing(const struct sim *sim)
+{
+    const char *what;
+
+    if (sim->oracle.must_halt)
+        return all_halted(sim) ? NULL : "no relay halts";
+    if (sim->workload.open > 0)
+        return "a writer is open";
+    what = missing_lanes(sim);
+    if (!what)
+        what = missing_events(sim);
+    if (!what && kafka_is_busy(&sim->kafka))
+        what = "a transaction is open";
+    if (!what && sim->publish == PUBLISH_EXACTLY_ONCE)
+        what = missing_acknowledgements(sim);
+    if (!what && !sim->oracle.data_lost)
+        what = missing_deliveries(sim);
+    return what;
 }
 
 bool oracle_quiet(const struct sim *sim)

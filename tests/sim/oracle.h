@@ -11,12 +11,15 @@
 #include "sim/pg.h"
 #include "sim/workload.h"
 
+struct fault;
+struct runner;
 struct sim;
 
 #define ORACLE_EVENTS 256
 
 struct oracle_event {
     int published;
+    bool decided; /* to be published: consumers see it once nothing before it is open */
     bool acknowledged;
     bool discarded;
     bool wanted[PG_ENDPOINTS]; /* a delivery, as of that acknowledgement */
@@ -32,13 +35,14 @@ struct oracle {
     int event_count;
     struct kafka_record last_of_key[KEYS];
     int64_t last_commit_of_key[KEYS];
-    int64_t committed_epoch; /* of the lane, highest that committed in Kafka */
+    int64_t committed_epoch[KAFKA_IDS]; /* of the lane, highest that committed in Kafka */
     bool data_lost;          /* a store lost data: a halt is right */
-    bool must_halt;
+    const struct fault *loss;
+    unsigned must_halt;      /* lanes, as bits */
+    unsigned halted;         /* those that did */
     bool may_fence;          /* of a loss in Kafka only who has fenced can be sure */
     bool clock_stepped;
     int64_t lost_at;
-    int halts;
     char failure[200];       /* the first, empty: none */
 };
 
@@ -46,14 +50,16 @@ void oracle_fail(struct sim *sim, const char *format, ...) __attribute__((format
 bool oracle_failed(const struct sim *sim);
 
 void oracle_published(struct sim *sim, const struct kafka_record *record);
-void oracle_transaction(struct sim *sim); /* all partitions know of it */
-void oracle_commit_decided(struct sim *sim);
-void oracle_piped(struct sim *sim, int64_t process_started);
-void oracle_init(struct sim *sim, int64_t process_started);
-void oracle_acknowledged(struct sim *sim, const struct position *position);
+void oracle_transaction(struct sim *sim, const struct kafka_id *id); /* all partitions know of it */
+void oracle_commit_decided(struct sim *sim, int id);
+void oracle_piped(struct sim *sim, const struct kafka_request *request);
+void oracle_init(struct sim *sim, const struct kafka_id *id, int64_t process_started);
+void oracle_acknowledged(struct sim *sim, int lane, const struct position *position);
+/* The next map has begun. */
+void oracle_map(struct sim *sim);
 void oracle_released(struct sim *sim, const struct pg_row *row);
 void oracle_discarded(struct sim *sim, const struct pg_row *row);
-void oracle_halted(struct sim *sim, int relay, enum lane_halt halt);
+void oracle_halted(struct sim *sim, const struct runner *runner, enum lane_halt halt);
 void oracle_send_begins(struct sim *sim, const struct pg_delivery *delivery);
 void oracle_effect(struct sim *sim, int event, int endpoint);
 void oracle_recorded(struct sim *sim, const struct pg_delivery *delivery);

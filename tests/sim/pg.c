@@ -25,14 +25,17 @@ void pg_init(struct sim *sim)
     pg->tick_sequence = 1;
     pg->tick_lock = -1;
     pg->bell_relay = -1;
-    pg->holder = -1;
+    pg->ticker = -1;
     pg->incarnation = 1;
     first->id.id = 1;
     first->id.nonce[0] = 1;
     first->self_xid = 100;
     first->snapshot = (struct pg_snapshot){.xmin = 101, .xmax = 101};
     pg->tick_count = 1;
-    pg->position = (struct position){.from = first->id, .to = first->id, .done = true};
+    pg->map = 1;
+    pg->lane_count = 1;
+    pg->lanes[0] = (struct pg_lane){.high = PG_BUCKETS - 1, .holder = -1, .pinned = -1,
+                                    .position = {.from = first->id, .to = first->id, .done = true}};
 }
 
 int64_t pg_clock(const struct sim *sim)
@@ -72,16 +75,26 @@ void pg_statement_commit(struct sim *sim)
     pg_complete(&sim->pg, xid);
 }
 
+static void log_sequence(struct pg *pg, int64_t value)
+{
+    if (pg->sequence_logs >= PG_SEQUENCE_LOG)
+        give_up("too many records of the sequence");
+    pg->sequence_logged = value;
+    pg->sequence_log[pg->sequence_logs].value = value;
+    pg->sequence_log[pg->sequence_logs++].lsn = ++pg->lsn;
+}
+
 int64_t pg_nextval(struct pg *pg)
 {
-    if (pg->sequence >= pg->sequence_logged) {
-        if (pg->sequence_logs >= PG_SEQUENCE_LOG)
-            give_up("too many records of the sequence");
-        pg->sequence_logged = pg->sequence + SEQUENCE_AHEAD;
-        pg->sequence_log[pg->sequence_logs].value = pg->sequence_logged;
-        pg->sequence_log[pg->sequence_logs++].lsn = ++pg->lsn;
-    }
+    if (pg->sequence >= pg->sequence_logged)
+        log_sequence(pg, pg->sequence + SEQUENCE_AHEAD);
     return ++pg->sequence;
+}
+
+void pg_sequence_set(struct pg *pg, int64_t value)
+{
+    pg->sequence = value;
+    log_sequence(pg, value);
 }
 
 /* xmax is one more than the newest completed: what runs may have a higher id, and is not in

@@ -21,9 +21,9 @@ static struct pg_row *row_of(struct pg *pg, int event)
     return NULL;
 }
 
-bool pg_park(struct sim *sim, int64_t epoch, int64_t tick, const int *events, int count)
+bool pg_park(struct sim *sim, const struct owner *owner, int64_t tick, const int *events, int count)
 {
-    if (sim->pg.epoch != epoch)
+    if (!pg_lane_owned(&sim->pg, owner))
         return false;
     for (int i = 0; i < count; i++) {
         struct pg_row *row = row_of(&sim->pg, events[i]);
@@ -31,8 +31,10 @@ bool pg_park(struct sim *sim, int64_t epoch, int64_t tick, const int *events, in
         if (!row || (row->parked != PG_NOT_PARKED && !pg_is_parked(row)))
             continue;
         TELL(sim, "parked: event %d", row->event);
-        if (row->parked == PG_NOT_PARKED)
+        if (row->parked == PG_NOT_PARKED) {
             row->tick = tick;
+            row->map = owner->map;
+        }
         row->parked = PG_HELD;
         row->release = 0;
     }
@@ -53,9 +55,9 @@ static bool waits(const struct sim *sim, const struct pg_row *row, int64_t tick,
     return false;
 }
 
-bool pg_park_behind(struct sim *sim, int64_t epoch, int64_t tick, const int *rows, int count)
+bool pg_park_behind(struct sim *sim, const struct owner *owner, int64_t tick, const int *rows, int count)
 {
-    if (sim->pg.epoch != epoch)
+    if (!pg_lane_owned(&sim->pg, owner))
         return false;
     for (int i = 0; i < count; i++) {
         struct pg_row *row = &sim->pg.rows[rows[i]];
@@ -71,14 +73,15 @@ bool pg_park_behind(struct sim *sim, int64_t epoch, int64_t tick, const int *row
         TELL(sim, "parked behind: event %d", row->event);
         row->parked = PG_BEHIND;
         row->tick = tick;
+        row->map = owner->map;
     }
     pg_statement_commit(sim);
     return true;
 }
 
-static bool has_passed(const struct sim *sim, const struct pg_row *row)
+static bool has_passed(const struct sim *sim, const struct pg_lane *lane, const struct pg_row *row)
 {
-    const struct position *position = &sim->pg.position;
+    const struct position *position = &lane->position;
     int64_t from = position->from.id;
 
     if (row->tick < from || sim->bug == BUG_RELEASE_AHEAD)
@@ -87,15 +90,15 @@ static bool has_passed(const struct sim *sim, const struct pg_row *row)
 }
 
 /* The first that may go on and comes after this one. */
-static int next_free(const struct sim *sim, int after)
+static int next_free(const struct sim *sim, const struct pg_lane *lane, int after)
 {
     int found = -1;
 
     for (int i = 0; i < sim->pg.row_count; i++) {
         const struct pg_row *row = &sim->pg.rows[i];
 
-        if ((row->parked != PG_BEHIND && row->parked != PG_RETRY) || !has_passed(sim, row) ||
-            waits(sim, row, row->tick, true))
+        if ((row->parked != PG_BEHIND && row->parked != PG_RETRY) || !pg_lane_has(lane, row) ||
+            row->map != sim->pg.map || !has_passed(sim, lane, row) || waits(sim, row, row->tick, true))
             continue;
         if (after >= 0 && !is_before(&sim->pg.rows[after], row->tick, row->seq))
             continue;
@@ -105,16 +108,19 @@ static int next_free(const struct sim *sim, int after)
     return found;
 }
 
-int pg_take_release(struct sim *sim, int64_t epoch, int limit, int *ret, int64_t *ret_release)
+int pg_take_release(struct sim *sim, const struct owner *owner, int limit, int *ret, int64_t *ret_release)
 {
     struct pg *pg = &sim->pg;
+    const struct pg_lane *lane = pg_lane_owned(pg, owner);
     int count = 0;
 
-    if (pg->epoch != epoch)
+    if (!lane)
         return -1;
-    for (int i = 0; i < pg->row_count; i++)
-        pg->rows[i].release = 0;
-    for (int row = next_free(sim, -1); row >= 0 && count < limit; row = next_free(sim, row))
+    for (int i = 0; i < pg->row_count; i++) {
+        if (pg_lane_has(lane, &pg->rows[i]) && pg_is_parked(&pg->rows[i]))
+            pg->rows[i].release = 0;
+    }
+    for (int row = next_free(sim, lane, -1); row >= 0 && count < limit; row = next_free(sim, lane, row))
         ret[count++] = row;
     if (count > 0)
         *ret_release = ++pg->last_release;

@@ -67,8 +67,9 @@ bool pg_covered(const struct sim *sim, const struct position *position, const st
     return row->seq <= position->seq && pg_batch_has(sim, from, to, row);
 }
 
-int pg_batch(const struct sim *sim, const struct position *position, int64_t upto, int limit, int *ret)
+int pg_batch(const struct sim *sim, const struct pg_interval *what, int limit, int *ret)
 {
+    const struct position *position = what->position;
     const struct pg_tick *a = pg_tick_find(sim, &position->from);
     const struct pg_tick *b = pg_tick_find(sim, &position->to);
     int count = 0;
@@ -78,7 +79,9 @@ int pg_batch(const struct sim *sim, const struct position *position, int64_t upt
     for (int i = 0; i < sim->pg.row_count && count < limit; i++) {
         const struct pg_row *row = &sim->pg.rows[i];
 
-        if (row->seq > position->seq && row->seq <= upto && pg_batch_has(sim, a, b, row))
+        if (row->seq <= position->seq || row->seq > what->upto || row->seq < sim->pg.dropped_below)
+            continue;
+        if (row->bucket >= what->low && row->bucket <= what->high && pg_batch_has(sim, a, b, row))
             ret[count++] = i;
     }
     return count;
@@ -103,6 +106,17 @@ static bool needed(const struct sim *sim)
             return true;
     }
     return false;
+}
+
+const struct pg_tick *pg_tick_newest(struct sim *sim, int64_t after)
+{
+    const struct pg_tick *newest = &sim->pg.ticks[sim->pg.tick_count - 1];
+
+    if (newest->id.id <= after)
+        return NULL;
+    if (sim->bug != BUG_FOLLOWER_NOT_DURABLE)
+        pg_statement_commit(sim);
+    return newest;
 }
 
 static void next_step(struct sim *sim, int index)
@@ -152,6 +166,8 @@ static void end(struct sim *sim, int index, bool made, bool failed)
     struct pg_ticking *ticking = &sim->pg.tickings[index];
 
     answer(sim, ticking, made, failed);
+    for (int i = 0; ticking->tells && i < sim->relay_count; i++)
+        relay_follow_notify(sim, &sim->relays[i]);
     if (ticking->tick.self_xid != 0)
         pg_complete(&sim->pg, ticking->tick.self_xid);
     ticking->open = false;
@@ -219,6 +235,26 @@ static void insert(struct sim *sim, int index)
     next_step(sim, index);
 }
 
+/* With the lock: what stands in the way of a tick, and a change of the lane map. */
+static bool instead(struct sim *sim, int index)
+{
+    struct pg_ticking *ticking = &sim->pg.tickings[index];
+    const struct pg_tick *newest;
+
+    if (ticking->lanes > 0) {
+        pg_lane_set(sim, ticking->lanes, ticking->patience);
+        end(sim, index, false, false);
+        return true;
+    }
+    if (!pg_map_changes(sim))
+        return false;
+    newest = pg_tick_newest(sim, ticking->forced ? 0 : ticking->known);
+    if (newest)
+        ticking->tick.id = newest->id;
+    end(sim, index, newest != NULL, false);
+    return true;
+}
+
 static void step(struct sim *sim, const struct moment *moment)
 {
     int index = moment->relay;
@@ -238,6 +274,8 @@ static void step(struct sim *sim, const struct moment *moment)
         sim->pg.tick_lock = index;
         break;
     case 2:
+        if (instead(sim, index))
+            return;
         ticking->tick.last_seq = sim->pg.sequence;
         break;
     case 3:
@@ -262,7 +300,8 @@ void pg_tick_begin(struct sim *sim, struct pg_ticking ticking, int64_t last)
     int index = 0;
 
     ticking.boot = pg->boot;
-    if (!ticking.forced && !newer && !needed(sim)) {
+    ticking.known = last;
+    if (ticking.lanes == 0 && !ticking.forced && !newer && !needed(sim)) {
         answer(sim, &ticking, false, false);
         return;
     }

@@ -1,5 +1,6 @@
-/* One relay process: src/core's lane, ticker and deliveries, with executors that the world
- * plays.  Only the relay*.c files know of core/lane.h's actions and events. */
+/* One relay process: src/core's lanes, ticker, shares and deliveries, with executors that the
+ * world plays.  A runner is one lane of one process.  Only relay*.c and runner*.c know of
+ * core/lane.h's actions and events. */
 #ifndef SIM_RELAY_H
 #define SIM_RELAY_H
 
@@ -7,13 +8,14 @@
 #include <stdint.h>
 
 #include "core/lane.h"
+#include "core/share.h"
 #include "core/ticker.h"
 #include "sim/kafka.h"
 #include "sim/pg.h"
 #include "sim/workload.h"
 #include "sim/world.h"
 
-#define RELAYS_MAX 3
+#define RELAYS_MAX PG_RELAYS
 #define PAGES 16
 #define PAGE_ROWS 8
 #define CLAIMS 4
@@ -29,12 +31,8 @@
 #define HTTP_TIMEOUT (2 * SEC)
 #define DELIVERY_MARGIN (4 * SEC)
 
-enum executor {
-    EXECUTOR_DB,
-    EXECUTOR_KAFKA,
-    EXECUTOR_KEEPER,
-    EXECUTORS
-};
+/* One that failed in Kafka is believed to go on failing for so long. */
+#define UNABLE_FOR (5 * SEC)
 
 struct page_copy {
     uint64_t id; /* 0: free */
@@ -51,6 +49,8 @@ struct parking {
 /* An action that a server is asked for. */
 struct call {
     struct lane_action action;
+    struct owner owner;
+    int low, high; /* buckets */
     int64_t asked_at;
     int boot;
     bool answer_lost;
@@ -68,7 +68,7 @@ struct producer {
     int sequence[2];
     bool lost; /* a request failed in transport */
     int ends;
-    bool closed;
+    int stray; /* for a planted bug: another transactional id than the lane's */
 };
 
 #define PIPE_PAGES 16
@@ -141,22 +141,24 @@ struct webhook_worker {
     struct claim claims[CLAIMS];
 };
 
-struct relay {
-    int id;
-    int life;
-    bool alive;
-    bool stopping;
-    int64_t started_at;
-    int64_t paused_until;
-    bool stale_stamp; /* the next thing that it handles after a pause was stamped before */
-    int64_t paused_at;
-    struct lane *lane;
+/* What src/relay/lane_runner.c and the lane's two executors know. */
+struct runner {
+    int relay, number; /* process and lane */
+    int map;
+    struct lane *lane; /* NULL: it never had it */
+    bool wanted;       /* by the process's own judgement */
+    enum lane_state seen;
+    int64_t ended_at;  /* when it stopped or halted */
+    bool asked;        /* by the check-in that is under way */
+    int64_t asked_epoch;
+    int64_t started_at; /* the process */
     enum lane_state told;
     int64_t timer;
     int64_t spun_at;
     int spins;
+    int low, high; /* buckets, as of its takeover */
     int incarnation;
-    struct call *calls[EXECUTORS];
+    struct call *call; /* of the database */
     struct kafka_job kafka;
     bool kafka_committing;
     struct producer *producer;
@@ -169,6 +171,52 @@ struct relay {
     int faults[PAGE_ROWS]; /* events that the last refusal named */
     int fault_count;
     struct parking parking;
+};
+
+/* What src/relay/lanes.c knows. */
+struct roster {
+    int map; /* of the runners that go; 0: none yet */
+    bool asking, asking_to_leave;
+    bool answered; /* ever */
+    bool failing;
+    bool left;
+    int64_t asked_at;
+    int64_t ask_at;
+    int64_t timer;
+    int64_t unable_until;
+    int64_t failing_since; /* in Kafka; 0: it does not */
+    int64_t ticking_until;
+    uintptr_t serial; /* of the check-in */
+    struct picture picture;
+};
+
+/* What src/relay/follower.c knows. */
+struct follower {
+    bool active;
+    bool connected;
+    int session;
+    int boot;
+    bool asking;
+    bool outstanding; /* a lane wants a tick */
+    bool forced;
+    bool news;
+    int64_t last;
+    int64_t newest; /* by hearsay */
+};
+
+struct relay {
+    int id;
+    int life;
+    bool alive;
+    bool stopping;
+    bool at_least_once;
+    int64_t started_at;
+    int64_t paused_until;
+    bool stale_stamp; /* the next thing that it handles after a pause was stamped before */
+    int64_t paused_at;
+    struct runner runners[PG_LANES];
+    struct roster roster;
+    struct follower follower;
     struct tick_worker tick;
     struct webhook_worker webhooks;
 };
@@ -179,28 +227,48 @@ void relay_pause(struct sim *sim, int relay, int64_t duration);
 void relay_stop(struct sim *sim, int relay);
 void relay_reload(struct sim *sim, int relay, int batch_events);
 void relay_restart_later(struct sim *sim, int relay, int64_t delay);
-/* Its lane's state, or -1 if there is no such process. */
-int relay_state(const struct relay *relay);
 void relays_free(struct sim *sim);
 
 /* For the executors: */
 struct moment relay_moment(struct sim *sim, int relay, int64_t delay, moment_run *run, void *data);
 /* Is the process there and not paused?  If it is paused, the moment comes again. */
 bool relay_ready(struct sim *sim, const struct moment *moment);
-void relay_handle(struct sim *sim, struct relay *relay, struct lane_event event);
-void relay_answer(struct sim *sim, struct relay *relay, enum executor executor, struct lane_event event);
-struct page_copy *relay_page(struct sim *sim, struct relay *relay, uint64_t id);
+/* A tick for all its lanes. */
+void relay_tell_tick(struct sim *sim, struct relay *relay, const struct tick_id *tick);
 
+/* --- lanes of a process: relay_lanes.c --- */
+void relay_lanes_start(struct sim *sim, struct relay *relay);
+void relay_lanes_leave(struct sim *sim, struct relay *relay);
+void relay_lanes_ask_soon(struct sim *sim, struct relay *relay);
+/* After whatever may have moved a lane. */
+void relay_lanes_note(struct sim *sim, struct runner *runner);
+void relay_lanes_note_kafka(struct sim *sim, struct runner *runner, enum lane_event_kind kind);
+/* The database tells all that something has changed: NOTIFY outbox_relays. */
+void relays_poke(struct sim *sim);
+/* Who is running, and who ticks, may have changed. */
+void relay_look(struct sim *sim, struct relay *relay);
+
+/* --- one lane: runner.c --- */
+struct runner *runner_of(struct sim *sim, const struct moment *moment);
+struct moment runner_moment(struct sim *sim, const struct runner *runner, int64_t delay, moment_run *run, void *data);
+/* Its lane's state, or -1 if it does not go. */
+int runner_state(const struct runner *runner);
+bool runner_goes(const struct runner *runner);
+void runner_begin(struct sim *sim, struct runner *runner, int map);
+void runner_free(struct runner *runner);
+void runner_handle(struct sim *sim, struct runner *runner, struct lane_event event);
+/* Of the database's statement if it is one of those. */
+void runner_answer(struct sim *sim, struct runner *runner, struct lane_event event);
+struct page_copy *runner_page(struct sim *sim, struct runner *runner, uint64_t id);
 /* Notes the page's events that Kafka says this to; returns how many there are. */
-int relay_blame(struct sim *sim, struct relay *relay, const struct page_copy *page, enum nature nature);
+int runner_blame(struct sim *sim, struct runner *runner, const struct page_copy *page, enum nature nature);
 
-void relay_db_submit(struct sim *sim, struct relay *relay, const struct lane_action *action);
-void relay_keeper_submit(struct sim *sim, struct relay *relay, const struct lane_action *action);
-void relay_kafka_submit(struct sim *sim, struct relay *relay, const struct lane_action *action);
+void runner_db_submit(struct sim *sim, struct runner *runner, const struct lane_action *action);
+void runner_kafka_submit(struct sim *sim, struct runner *runner, const struct lane_action *action);
 
-void relay_pipe_open(struct sim *sim, struct relay *relay);
-void relay_pipe_publish(struct sim *sim, struct relay *relay, uint64_t id);
-void relay_pipe_close(struct sim *sim, struct relay *relay, bool drain);
+void runner_pipe_open(struct sim *sim, struct runner *runner);
+void runner_pipe_publish(struct sim *sim, struct runner *runner, uint64_t id);
+void runner_pipe_close(struct sim *sim, struct runner *runner, bool drain);
 
 void relay_tick_init(struct relay *relay);
 void relay_tick_set_active(struct sim *sim, struct relay *relay, bool active);
@@ -209,6 +277,12 @@ void relay_tick_answer(struct sim *sim, const struct moment *moment);
 void relay_tick_notify(struct sim *sim, struct relay *relay);
 /* The database ends its connection. */
 void relay_tick_disconnect(struct sim *sim, struct relay *relay);
+
+void relay_follow_set_active(struct sim *sim, struct relay *relay, bool active);
+void relay_follow_want(struct sim *sim, struct relay *relay, bool forced);
+void relay_follow_hint(struct sim *sim, struct relay *relay, int64_t newest);
+/* NOTIFY outbox_ticks, or the end of its connection. */
+void relay_follow_notify(struct sim *sim, struct relay *relay);
 
 void relay_webhooks_start(struct sim *sim, struct relay *relay);
 void relay_webhooks_stop(struct sim *sim, struct relay *relay);

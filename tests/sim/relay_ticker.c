@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define NOTHING (-1)
+#define PACE (10 * MS)
 
 static void act(struct sim *sim, struct relay *relay, struct ticker_action action);
 static void connect(struct sim *sim, const struct moment *moment);
@@ -143,7 +144,8 @@ void relay_tick_want(struct sim *sim, struct relay *relay, bool forced)
 {
     relay->tick.wanted = true;
     relay->tick.forced = relay->tick.forced || forced;
-    wake_soon(sim, relay);
+    if (relay->tick.active)
+        wake_soon(sim, relay);
 }
 
 static void slept(struct sim *sim, const struct moment *moment)
@@ -203,6 +205,18 @@ struct tick_call {
     const struct fault *fault;
 };
 
+/* NOTIFY outbox_ticks, if there is company. */
+static void tell_others(struct sim *sim, struct relay *relay)
+{
+    bool company = relay->roster.picture.share.relay_count > 1;
+
+    ticker_set_pace(&relay->tick.ticker, company ? PACE : 0);
+    for (int i = 0; company && i < sim->relay_count; i++) {
+        if (i != relay->id)
+            relay_follow_notify(sim, &sim->relays[i]);
+    }
+}
+
 void relay_tick_answer(struct sim *sim, const struct moment *moment)
 {
     struct tick_call *call = moment->data;
@@ -225,7 +239,8 @@ void relay_tick_answer(struct sim *sim, const struct moment *moment)
         return;
     }
     relay->tick.last_tick = call->call.answer.tick.id;
-    relay_handle(sim, relay, (struct lane_event){.kind = LANE_EVENT_TICK, .tick = call->call.answer.tick});
+    tell_others(sim, relay);
+    relay_tell_tick(sim, relay, &call->call.answer.tick);
     if (relay->alive && relay->life == call->life && relay->tick.session == call->session)
         handle(sim, relay, TICKER_TICKED);
 }
@@ -273,6 +288,16 @@ static void arrive(struct sim *sim, const struct moment *moment)
     pg_tick_begin(sim, ticking, call->call.last);
 }
 
+/* The lanes for which it ticks. */
+static unsigned running(const struct relay *relay)
+{
+    unsigned lanes = 0;
+
+    for (int i = 0; i < PG_LANES; i++)
+        lanes |= (unsigned)(runner_state(&relay->runners[i]) == LANE_RUNNING) << i;
+    return lanes;
+}
+
 static void take(struct sim *sim, struct relay *relay, bool forced)
 {
     struct tick_call *call = world_alloc(&sim->world, sizeof(*call));
@@ -284,7 +309,7 @@ static void take(struct sim *sim, struct relay *relay, bool forced)
     call->relay = relay->id;
     call->life = relay->life;
     call->session = relay->tick.session;
-    call->fault = faults_take(sim, FAULT_OF_TICK, relay->id, ANY);
+    call->fault = faults_take(sim, FAULT_OF_TICK, relay->id, running(relay), ANY);
     relay->tick.open = &call->call;
     moment.number = relay->tick.session;
     world_add(&sim->world, moment);

@@ -195,7 +195,7 @@ static void begin(struct sim *sim, const struct moment *moment)
         conclude(sim, relay, claim, exchange);
         return;
     }
-    fault = faults_take(sim, FAULT_OF_HTTP, relay->id, ANY);
+    fault = faults_take(sim, FAULT_OF_HTTP, relay->id, ALL_LANES, ANY);
     if (!fault || fault->kind != FAULT_HTTP_NOT_SENT)
         oracle_send_begins(sim, &sim->pg.deliveries[claim->delivery]);
     if (!fault && !sim->healed && random_one_in(&sim->world.random, 4)) /* receivers are like that */
@@ -326,7 +326,7 @@ static void arrive(struct sim *sim, const struct moment *moment)
 
 static void execute(struct sim *sim, struct relay *relay, struct statement *statement)
 {
-    const struct fault *fault = faults_take(sim, FAULT_OF_WEBHOOK_DB, relay->id, ANY);
+    const struct fault *fault = faults_take(sim, FAULT_OF_WEBHOOK_DB, relay->id, ALL_LANES, ANY);
     struct moment moment = worker_moment(sim, relay, world_latency(&sim->world), arrive, statement);
 
     relay->webhooks.busy = true;

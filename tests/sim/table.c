@@ -5,6 +5,7 @@
 
 #define STATE(state) (1u << (state))
 #define ENDED (STATE(LANE_STOPPED) | STATE(LANE_HALTED))
+#define CHANGING STATE(FAULT_CHANGING)
 #define EVERYWHERE (STATE(FAULT_STATES) - 1)
 
 /* What each class can strike, and why not the rest. */
@@ -12,23 +13,23 @@ static const struct {
     unsigned states;
     const char *otherwise;
 } reach[] = {
-    [FAULT_AT_ONCE] = {EVERYWHERE & ~ENDED, "the process has ended"},
+    [FAULT_AT_ONCE] = {EVERYWHERE & ~ENDED, "the lane has ended"},
     [FAULT_OF_DB] = {STATE(LANE_ACQUIRING) | STATE(LANE_VERIFYING) | STATE(LANE_CATCHING_UP) |
                          STATE(LANE_CHECKING_LEASE) | STATE(LANE_RECORDING) | STATE(LANE_RUNNING) |
-                         STATE(LANE_CLOSING) | STATE(LANE_RELEASING),
+                         STATE(LANE_CLOSING) | STATE(LANE_RELEASING) | CHANGING,
                      "the lane asks the database for nothing"},
     [FAULT_OF_RENEWAL] = {STATE(LANE_COMPARING) | STATE(LANE_FENCING) | STATE(LANE_LOCATING) |
                               STATE(LANE_VERIFYING) | STATE(LANE_CATCHING_UP) | STATE(LANE_CHECKING_LEASE) |
                               STATE(LANE_MARKING_START) | STATE(LANE_RUNNING) | STATE(LANE_CLOSING) |
-                              STATE(LANE_WAITING) | STATE(LANE_ACQUIRING) | STATE(LANE_RELEASING) |
-                              STATE(LANE_RECORDING) | STATE(LANE_OPENING),
+                              STATE(LANE_RECORDING) | STATE(LANE_OPENING) | CHANGING,
                           "there is no lease to renew"},
-    [FAULT_OF_TICK] = {STATE(LANE_RUNNING), "only a running lane's ticker ticks"},
+    [FAULT_OF_TICK] = {STATE(LANE_RUNNING) | CHANGING, "only a running lane's ticker ticks"},
     [FAULT_OF_KAFKA] = {STATE(LANE_COMPARING) | STATE(LANE_FENCING) | STATE(LANE_LOCATING) |
-                            STATE(LANE_MARKING_START) | STATE(LANE_OPENING) | STATE(LANE_RUNNING) | STATE(LANE_CLOSING),
+                            STATE(LANE_MARKING_START) | STATE(LANE_OPENING) | STATE(LANE_RUNNING) |
+                            STATE(LANE_CLOSING) | CHANGING,
                         "the lane asks Kafka for nothing"},
-    [FAULT_OF_HTTP] = {EVERYWHERE & ~ENDED & ~STATE(LANE_MARKING_START), "webhooks begin after a first marker"},
-    [FAULT_OF_WEBHOOK_DB] = {EVERYWHERE & ~ENDED & ~STATE(LANE_MARKING_START), "webhooks begin after a first marker"},
+    [FAULT_OF_HTTP] = {EVERYWHERE & ~ENDED, "the lane has ended"},
+    [FAULT_OF_WEBHOOK_DB] = {EVERYWHERE & ~ENDED, "the lane has ended"},
     [FAULT_OF_DATA] = {STATE(LANE_ACQUIRING), "it strikes while no relay runs"},
 };
 
@@ -37,17 +38,10 @@ const char *fault_unreachable(enum fault_kind kind, int state)
     return reach[fault_class(kind)].states & STATE(state) ? NULL : reach[fault_class(kind)].otherwise;
 }
 
-/* A lane that asks for a renewal and gives up in the same step; one whose webhooks go on while
- * it records that it publishes in another way than the owner between; one that parks an event
- * as the last thing that it does. */
+/* A lane that parks an event as the last thing that it does. */
 bool fault_seldom(enum fault_kind kind, int state)
 {
-    if (fault_class(kind) == FAULT_OF_DB && state == LANE_CLOSING)
-        return true;
-    if (fault_class(kind) == FAULT_OF_HTTP || fault_class(kind) == FAULT_OF_WEBHOOK_DB)
-        return state == LANE_RECORDING;
-    return fault_class(kind) == FAULT_OF_RENEWAL &&
-           (state == LANE_WAITING || state == LANE_ACQUIRING || state == LANE_RELEASING);
+    return fault_class(kind) == FAULT_OF_DB && state == LANE_CLOSING;
 }
 
 static bool unvisited(const struct fault_table *table, int kind, int state)
@@ -72,7 +66,7 @@ int fault_table_judge(const struct fault_table *table, bool complete, FILE *out)
 
     fprintf(out, "# %-20s", "");
     for (int state = 0; state < FAULT_STATES; state++)
-        fprintf(out, " %.9s%*s", lane_state_name((enum lane_state)state), 0, "");
+        fprintf(out, " %.9s%*s", fault_state_name(state), 0, "");
     fprintf(out, "\n");
     for (int kind = 0; kind < FAULT_COUNT; kind++) {
         fprintf(out, "# %-20s", fault_name((enum fault_kind)kind));
@@ -96,10 +90,10 @@ int fault_table_judge(const struct fault_table *table, bool complete, FILE *out)
 
             if (complete && unvisited(table, kind, state))
                 fprintf(out, "# not visited: %s while %s\n", fault_name((enum fault_kind)kind),
-                        lane_state_name((enum lane_state)state));
+                        fault_state_name(state));
             if (!reachable && table->cell[state][kind] != 0)
                 fprintf(out, "# visited, and it cannot be: %s while %s\n", fault_name((enum fault_kind)kind),
-                        lane_state_name((enum lane_state)state));
+                        fault_state_name(state));
         }
     }
     return wrong;

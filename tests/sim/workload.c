@@ -157,6 +157,14 @@ static void begin(struct sim *sim, struct writer *writer)
     sim->workload.open++;
 }
 
+/* Keys lie where lanes meet. */
+static int bucket_of(const struct pg_row *row)
+{
+    uint64_t hash = (uint64_t)row->seq;
+
+    return row->key >= 0 ? row->key * (PG_BUCKETS / KEYS) : (int)random_below(&hash, PG_BUCKETS);
+}
+
 static void emit(struct sim *sim, struct writer *writer, int index)
 {
     struct pg *pg = &sim->pg;
@@ -168,6 +176,7 @@ static void emit(struct sim *sim, struct writer *writer, int index)
     pg->row_count++;
     *row = (struct pg_row){.seq = pg_nextval(pg), .event = sim->oracle.event_count++, .txn = writer->txn,
                            .key = writer->keyed ? take_key(sim, index) : -1};
+    row->bucket = bucket_of(row);
     row->lsn = ++pg->lsn;
     if (sim->spoilt && random_one_in(&sim->workload.random, 8))
         sim->nature[row->event] = random_one_in(&sim->workload.random, 2) ? NATURE_TOO_LARGE : NATURE_BAD;

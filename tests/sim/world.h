@@ -18,14 +18,15 @@ struct sim;
 struct moment;
 typedef void moment_run(struct sim *sim, const struct moment *moment);
 
-/* Something that happens at a time.  relay and life address one process; what was meant for
- * a process that is dead by then does not happen. */
+/* Something that happens at a time.  relay and life address one process, lane one of its lanes;
+ * what was meant for a process that is dead by then does not happen. */
 struct moment {
     int64_t at;
     uint64_t order; /* of what happens at the same time */
     moment_run *run;
     int relay;
     int life;
+    int lane;
     int64_t number;
     void *data;
 };

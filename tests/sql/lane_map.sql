@@ -1,6 +1,6 @@
 -- Who is alive, who ticks, who has which lane, and how one map of lanes follows another.
 BEGIN;
-SELECT plan(50);
+SELECT plan(56);
 
 -- A check-in, in one line for each row: kind and what matters of it.
 CREATE FUNCTION pg_temp.look(
@@ -53,7 +53,10 @@ SELECT is(outbox.lane_halt(1, 0, 1, 'marker_behind', 'x'), true, 'the lane halts
 SELECT is((SELECT string_agg(l, '; ') FROM pg_temp.look('c') l),
           pg_temp.seen('map 1, c ticks, the caller', 'relay c', 'lane 0: a, closed'), 'then no other relay goes the same way');
 SELECT is((SELECT string_agg(l, '; ') FROM pg_temp.look('c', first => true) l),
-          pg_temp.seen('map 1, c ticks, the caller', 'relay c', 'lane 0: a'), 'but one that an operator starts tries');
+          pg_temp.seen('map 1, c ticks, the caller', 'relay c', 'lane 0: a, pinned to c'), 'but one that an operator starts tries');
+SELECT is((SELECT string_agg(l, '; ') FROM pg_temp.look('e') l WHERE l LIKE 'lane%'), 'lane 0: a, pinned to e',
+          'and of several the one that was started last');
+SELECT pg_temp.look('e', leaving => true);
 SELECT throws_ok($$SELECT outbox.lane_set(2)$$, '55000', NULL, 'a halted lane does not come to an end');
 SELECT is(outbox.lane_release(1, 0, 1), true, 'it is given back');
 SELECT is((SELECT epoch FROM outbox.lane_acquire(1, 0, 'c', '1 hour')), 2::bigint, 'and taken again');
@@ -87,9 +90,18 @@ SELECT is((SELECT string_agg(l, '; ') FROM pg_temp.look('c', '{0}', '{2}') l),
           pg_temp.seen('map 1, c ticks, the caller, ending', 'relay c', 'lane 0: c, renewed'), 'relays are told where the map ends');
 UPDATE outbox.lane SET from_tick = 50, to_tick = 50, from_nonce = t.nonce, to_nonce = t.nonce FROM outbox.tick t WHERE t.id = 50;
 SELECT is((SELECT string_agg(l, '; ') FROM pg_temp.look('c', '{0}', '{2}') l),
-          pg_temp.seen('map 1, c ticks, the caller, ending', 'relay c', 'lane 0: c, renewed, closed'),
-          'a lane that is there is nobody''s any more, but the map stays while one has it');
-SELECT is(outbox.lane_release(1, 0, 2), true, 'it is given back');
+          pg_temp.seen('map 1, c ticks, the caller, ending', 'relay c', 'lane 0: c, renewed'),
+          'the map stays while a relay has a lane');
+UPDATE outbox.lease SET expires_at = clock_timestamp() WHERE name = 'lane/1/0';
+SELECT is((SELECT string_agg(l, '; ') FROM pg_temp.look('c') l),
+          pg_temp.seen('map 1, c ticks, the caller, ending', 'relay c', 'lane 0: nobody'),
+          'nor is it enough that its lease has expired: it is to be had');
+SELECT is((SELECT epoch FROM outbox.lane_acquire(1, 0, 'd', '1 hour')), 3::bigint, 'another takes it');
+SELECT is(outbox.lane_release(1, 0, 3, false), true, 'and gives it back without having fenced the one before');
+SELECT is((SELECT string_agg(l, '; ') FROM pg_temp.look('c') l),
+          pg_temp.seen('map 1, c ticks, the caller, ending', 'relay c', 'lane 0: nobody'), 'that is not enough either');
+SELECT is((SELECT epoch FROM outbox.lane_acquire(1, 0, 'd', '1 hour')), 4::bigint, 'it takes it again');
+SELECT is(outbox.lane_release(1, 0, 4), true, 'and gives it back');
 SELECT is((SELECT string_agg(l, '; ') FROM pg_temp.look('c') l),
           pg_temp.seen('map 2, c ticks, the caller', 'relay c', 'lane 0: nobody', 'lane 1: nobody', 'lane 2: nobody'), 'the next map begins');
 SELECT results_eq($$SELECT lane, bucket_low::integer, bucket_high::integer, from_tick, to_tick, done, started, published FROM outbox.lane ORDER BY lane$$,

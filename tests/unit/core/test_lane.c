@@ -139,6 +139,29 @@ static void halts_when_the_database_went_back(void **state)
     expect_halt(LANE_HALT_MARKER_AHEAD);
 }
 
+/* Either it did, to before a change of the lane map, or the map has changed since the lane was
+ * taken: the lease tells.  Nobody is fenced before. */
+static void halts_when_a_later_map_has_markers(void **state)
+{
+    (void)state;
+    acquire(at(1, 2, 10, true), true);
+    TELL(.kind = LANE_EVENT_MARKER, .found = true, .position = at(1, 2, 10, true), .outdated = true);
+    expect_only(LANE_DO_CHECK_LEASE);
+    TELL(.kind = LANE_EVENT_LEASE_CHECKED, .found = true, .lease_until = now + LEASE);
+    expect_halt(LANE_HALT_MARKER_AHEAD);
+}
+
+static void loses_a_lane_of_a_former_map(void **state)
+{
+    (void)state;
+    acquire(at(1, 2, 10, true), true);
+    TELL(.kind = LANE_EVENT_MARKER, .found = true, .position = at(1, 2, 10, true), .outdated = true);
+    TELL(.kind = LANE_EVENT_LEASE_CHECKED, .found = false);
+    assert_int_equal(lane_halt(lane), LANE_HALT_NONE);
+    assert_false(lane_holds(lane));
+    assert_null(find(LANE_DO_OPEN_PRODUCER));
+}
+
 static void halts_on_a_contradiction(void **state)
 {
     (void)state;
@@ -495,6 +518,21 @@ static void ends_only_after_it_has_looked_for_releases(void **state)
     expect(LANE_DO_CLOSE_PRODUCER);
 }
 
+/* The map may change only when nobody of an earlier tenure can publish. */
+static void says_whether_it_has_fenced(void **state)
+{
+    (void)state;
+    acquire(at(1, 2, 10, true), true);
+    TELL(.kind = LANE_EVENT_STOP);
+    TELL(.kind = LANE_EVENT_MARKER, .found = true, .position = at(1, 2, 10, true));
+    assert_false(expect(LANE_DO_RELEASE)->fenced);
+    TELL(.kind = LANE_EVENT_RELEASED);
+    run();
+    TELL(.kind = LANE_EVENT_STOP);
+    TELL(.kind = LANE_EVENT_PRODUCER_CLOSED);
+    assert_true(expect(LANE_DO_RELEASE)->fenced);
+}
+
 /* As if it were new: another may have had the lane, or it is one of another map. */
 static void begins_again_after_it_has_stopped(void **state)
 {
@@ -570,6 +608,9 @@ int main(void)
         LANE_TEST(halts_on_a_foreign_marker),
         LANE_TEST(halts_when_kafka_lost_data),
         LANE_TEST(halts_when_the_database_went_back),
+        LANE_TEST(halts_when_a_later_map_has_markers),
+        LANE_TEST(loses_a_lane_of_a_former_map),
+        LANE_TEST(says_whether_it_has_fenced),
         LANE_TEST(halts_on_a_contradiction),
         LANE_TEST(halts_in_the_wrong_place_before_it_looks_at_kafka),
         LANE_TEST(the_names_of_halts_lead_back),

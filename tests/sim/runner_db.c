@@ -1,15 +1,17 @@
-/* The executors of the database: a connection for the lane, one for its keeper. */
+/* A lane's executor of the database. */
 #include "sim/sim.h"
 
 #include <string.h>
 
-static void survey(const struct sim *sim, struct parking *parking)
+static void survey(const struct sim *sim, const struct call *call, struct parking *parking)
 {
     *parking = (struct parking){0};
     for (int i = 0; i < sim->pg.row_count; i++) {
         const struct pg_row *row = &sim->pg.rows[i];
 
-        parking->open = parking->open || pg_is_parked(row);
+        if (row->bucket < call->low || row->bucket > call->high)
+            continue;
+        parking->open = parking->open || (pg_is_parked(row) && row->map == call->owner.map);
         if (row->parked != PG_NOT_PARKED && row->seq > parking->last)
             parking->last = row->seq;
     }
@@ -17,25 +19,30 @@ static void survey(const struct sim *sim, struct parking *parking)
 
 static void fill_acquired(struct sim *sim, struct call *call, const struct pg_grant *grant)
 {
+    const struct pg_lane *lane = pg_lane_find(&sim->pg, call->owner.map, call->owner.lane);
     struct lane_event *event = &call->answer;
 
+    call->low = lane->low;
+    call->high = lane->high;
     event->epoch = grant->epoch;
     event->lease_until = call->asked_at + LEASE;
-    event->position = sim->pg.position;
-    event->started = sim->pg.started;
-    event->published = sim->pg.published;
-    event->at_least_once = sim->pg.at_least_once;
+    event->position = lane->position;
+    event->started = lane->started;
+    event->published = lane->published;
+    event->at_least_once = lane->at_least_once;
     event->standing = sim->pg.other_server ? LANE_HALT_WRONG_SERVER : LANE_HALT_NONE;
     event->endpoints = pg_endpoints(&sim->pg);
-    survey(sim, &call->parking);
+    survey(sim, call, &call->parking);
     event->parked = call->parking.open;
 }
 
 static void acquire(struct sim *sim, struct call *call, int relay)
 {
-    struct pg_grant grant = pg_lane_acquire(sim, relay, LEASE);
+    struct pg_grant grant = pg_lane_acquire(sim, &call->owner, relay, LEASE);
 
-    call->answer.kind = grant.granted ? LANE_EVENT_ACQUIRED : LANE_EVENT_NOT_ACQUIRED;
+    call->answer.kind = grant.raised    ? LANE_EVENT_DB_FAILED
+                        : grant.granted ? LANE_EVENT_ACQUIRED
+                                        : LANE_EVENT_NOT_ACQUIRED;
     call->answer.retry_after = grant.retry_after;
     if (grant.granted)
         fill_acquired(sim, call, &grant);
@@ -48,7 +55,7 @@ static bool filter(struct sim *sim, struct call *call, const int *rows, int coun
 
     if (count == 0 || (!call->parking.open && sim->pg.rows[rows[0]].seq > call->parking.last))
         return true;
-    if (!pg_park_behind(sim, call->action.epoch, tick, rows, count))
+    if (!pg_park_behind(sim, &call->owner, tick, rows, count))
         return false;
     for (int i = 0; i < count; i++) {
         const struct pg_row *row = &sim->pg.rows[rows[i]];
@@ -69,8 +76,9 @@ static void add_record(struct call *call, const struct pg_row *row, int64_t tick
 static void read_page(struct sim *sim, struct call *call)
 {
     const struct lane_action *action = &call->action;
+    const struct pg_interval interval = {&action->position, INT64_MAX, call->low, call->high};
     int rows[PAGE_ROWS];
-    int count = pg_batch(sim, &action->position, INT64_MAX, action->limit, rows);
+    int count = pg_batch(sim, &interval, action->limit, rows);
 
     if (count < 0 || !filter(sim, call, rows, count)) { /* a tick is not there, or the lane is another's */
         call->answer.kind = LANE_EVENT_DB_FAILED;
@@ -90,17 +98,17 @@ static void read_page(struct sim *sim, struct call *call)
 
 static void park(struct sim *sim, struct call *call)
 {
-    bool parked = pg_park(sim, call->action.epoch, call->action.position.from.id, call->faults, call->fault_count);
+    bool parked = pg_park(sim, &call->owner, call->action.position.from.id, call->faults, call->fault_count);
 
     call->answer.kind = parked ? LANE_EVENT_PARKED : LANE_EVENT_DB_FAILED;
-    survey(sim, &call->parking);
+    survey(sim, call, &call->parking);
     call->parking.open = true;
 }
 
 static void take_release(struct sim *sim, struct call *call)
 {
     int rows[PAGE_ROWS];
-    int count = pg_take_release(sim, call->action.epoch, call->action.limit, rows, &call->answer.release);
+    int count = pg_take_release(sim, &call->owner, call->action.limit, rows, &call->answer.release);
 
     if (count < 0) {
         call->answer.kind = LANE_EVENT_DB_FAILED;
@@ -110,13 +118,13 @@ static void take_release(struct sim *sim, struct call *call)
     for (int i = 0; i < count; i++)
         add_record(call, &sim->pg.rows[rows[i]], sim->pg.rows[rows[i]].tick);
     if (count == 0)
-        survey(sim, &call->parking);
+        survey(sim, call, &call->parking);
     call->answer.parked = count > 0 || call->parking.open;
 }
 
 static void acknowledge(struct sim *sim, struct call *call)
 {
-    switch (pg_lane_acknowledge(sim, &call->action)) {
+    switch (pg_lane_acknowledge(sim, &call->owner, &call->action)) {
     case PG_RAISED:
         if (!sim->oracle.data_lost)
             oracle_fail(sim, "an acknowledgement raised: its position cannot be");
@@ -146,15 +154,13 @@ static void carry_out(struct sim *sim, struct call *call, int relay)
         event->found = pg_tick_find(sim, &action->position.from) && pg_tick_find(sim, &action->position.to);
         return;
     case LANE_DO_CHECK_LEASE:
-    case LANE_DO_RENEW:
-        event->kind = action->kind == LANE_DO_RENEW ? LANE_EVENT_RENEWED : LANE_EVENT_LEASE_CHECKED;
-        event->epoch = action->epoch;
-        event->found = pg_lane_renew(sim, action->epoch, LEASE);
+        event->kind = LANE_EVENT_LEASE_CHECKED;
+        event->found = pg_lane_renew(sim, &call->owner, LEASE);
         event->lease_until = call->asked_at + LEASE;
         return;
     case LANE_DO_RECORD:
         event->kind = LANE_EVENT_RECORDED;
-        event->found = pg_lane_record(sim, action->epoch, action->at_least_once);
+        event->found = pg_lane_record(sim, &call->owner, action->at_least_once);
         return;
     case LANE_DO_READ:
         read_page(sim, call);
@@ -172,39 +178,33 @@ static void carry_out(struct sim *sim, struct call *call, int relay)
         if (action->kind != LANE_DO_RELEASE && action->kind != LANE_DO_NOTE_HALT)
             oracle_fail(sim, "relay %d: there is no model of action %d", relay, (int)action->kind);
         event->kind = LANE_EVENT_RELEASED;
-        pg_lane_release(sim, action->epoch);
+        if (action->kind == LANE_DO_NOTE_HALT)
+            pg_lane_halt(sim, &call->owner);
+        pg_lane_release(sim, &call->owner, action->fenced);
         return;
     }
 }
 
-static enum executor executor_of(const struct call *call)
-{
-    return call->action.kind == LANE_DO_RENEW ? EXECUTOR_KEEPER : EXECUTOR_DB;
-}
-
 static void come_back(struct sim *sim, const struct moment *moment)
 {
-    struct relay *relay = &sim->relays[moment->relay];
-    struct call *call = moment->data;
+    struct runner *runner = runner_of(sim, moment);
+    const struct call *call = moment->data;
 
-    if (!relay_ready(sim, moment) || relay->calls[executor_of(call)] != call)
+    if (!relay_ready(sim, moment) || runner->call != call)
         return;
-    if (executor_of(call) == EXECUTOR_DB)
-        relay->parking = call->parking;
-    relay_answer(sim, relay, executor_of(call), call->answer);
+    runner->parking = call->parking;
+    runner->low = call->low;
+    runner->high = call->high;
+    runner_answer(sim, runner, call->answer);
 }
 
 /* No answer: the connection is given up, whatever the server does yet. */
 static void fail(struct sim *sim, const struct moment *moment)
 {
-    struct relay *relay = &sim->relays[moment->relay];
-    struct call *call = moment->data;
-    enum executor executor = executor_of(call);
+    struct runner *runner = runner_of(sim, moment);
 
-    if (relay_ready(sim, moment) && relay->calls[executor] == call)
-        relay_answer(sim, relay, executor,
-                     (struct lane_event){.kind = executor == EXECUTOR_KEEPER ? LANE_EVENT_RENEW_FAILED
-                                                                             : LANE_EVENT_DB_FAILED});
+    if (relay_ready(sim, moment) && runner->call == moment->data)
+        runner_answer(sim, runner, (struct lane_event){.kind = LANE_EVENT_DB_FAILED});
 }
 
 static void fail_later(struct sim *sim, struct call *call, struct moment moment, int64_t delay)
@@ -236,30 +236,25 @@ static void arrive(struct sim *sim, const struct moment *moment)
     world_add(&sim->world, back);
 }
 
-static void send(struct sim *sim, struct relay *relay, struct call *call, const struct fault *fault)
+static void send(struct sim *sim, struct runner *runner, struct call *call, const struct fault *fault)
 {
-    struct moment moment = relay_moment(sim, relay->id, world_latency(&sim->world), arrive, call);
-    int64_t timeout = call->action.kind == LANE_DO_RENEW ? LEASE : STATEMENT_TIMEOUT;
+    struct moment moment = runner_moment(sim, runner, world_latency(&sim->world), arrive, call);
 
-    fail_later(sim, call, moment, timeout);
+    fail_later(sim, call, moment, STATEMENT_TIMEOUT);
     if (!fault) {
         world_add(&sim->world, moment);
         return;
     }
     switch (fault->kind) {
     case FAULT_DB_LOST_REQUEST:
-    case FAULT_RENEWAL_LOST:
         if (fault->dice & 1)
             fail_later(sim, call, moment, moment.at - sim->world.now);
         return; /* or it hangs until the timeout */
     case FAULT_DB_LATE_REQUEST:
-        moment.at += timeout + (int64_t)(fault->dice % (4 * SEC));
+        moment.at += STATEMENT_TIMEOUT + (int64_t)(fault->dice % (4 * SEC));
         break;
     case FAULT_DB_LOST_ANSWER:
         call->answer_lost = true;
-        break;
-    case FAULT_RENEWAL_SLOW:
-        moment.at += (int64_t)(fault->dice % (6 * SEC));
         break;
     default:
         call->slow = true;
@@ -268,38 +263,20 @@ static void send(struct sim *sim, struct relay *relay, struct call *call, const 
     world_add(&sim->world, moment);
 }
 
-static struct call *new_call(struct sim *sim, const struct lane_action *action)
+void runner_db_submit(struct sim *sim, struct runner *runner, const struct lane_action *action)
 {
     struct call *call = world_alloc(&sim->world, sizeof(*call));
 
-    call->action = *action;
-    call->asked_at = sim->world.now;
-    call->boot = sim->pg.boot;
-    return call;
-}
-
-void relay_db_submit(struct sim *sim, struct relay *relay, const struct lane_action *action)
-{
-    struct call *call = new_call(sim, action);
-
-    if (relay->calls[EXECUTOR_DB])
-        oracle_fail(sim, "relay %d: two statements at once", relay->id);
-    relay->calls[EXECUTOR_DB] = call;
-    call->parking = relay->parking;
+    if (runner->call)
+        oracle_fail(sim, "relay %d, lane %d: two statements at once", runner->relay, runner->number);
+    runner->call = call;
+    *call = (struct call){.action = *action, .owner = {runner->map, runner->number, action->epoch},
+                          .low = runner->low, .high = runner->high, .asked_at = sim->world.now,
+                          .boot = sim->pg.boot, .parking = runner->parking};
     if (action->kind == LANE_DO_PARK) {
-        memcpy(call->faults, relay->faults, sizeof(call->faults));
-        call->fault_count = relay->fault_count;
-        relay->fault_count = 0;
+        memcpy(call->faults, runner->faults, sizeof(call->faults));
+        call->fault_count = runner->fault_count;
+        runner->fault_count = 0;
     }
-    send(sim, relay, call, faults_take(sim, FAULT_OF_DB, relay->id, (int)action->kind));
-}
-
-void relay_keeper_submit(struct sim *sim, struct relay *relay, const struct lane_action *action)
-{
-    struct call *call = new_call(sim, action);
-
-    if (relay->calls[EXECUTOR_KEEPER])
-        oracle_fail(sim, "relay %d: two renewals at once", relay->id);
-    relay->calls[EXECUTOR_KEEPER] = call;
-    send(sim, relay, call, faults_take(sim, FAULT_OF_RENEWAL, relay->id, ANY));
+    send(sim, runner, call, faults_take(sim, FAULT_OF_DB, runner->relay, 1u << runner->number, (int)action->kind));
 }

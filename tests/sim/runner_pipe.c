@@ -13,81 +13,81 @@ struct wire {
     bool answer_lost, refused, failed, fails_after, bad;
 };
 
-static void send(struct sim *sim, struct relay *relay, int slot);
+static void send(struct sim *sim, struct runner *runner, int slot);
 
-static bool concerns(const struct relay *relay, const struct wire *wire)
+static bool concerns(const struct runner *runner, const struct wire *wire)
 {
     const struct pipe_page *page = &wire->pipe->pages[wire->slot % PIPE_PAGES];
 
-    return relay->pipe == wire->pipe && !wire->pipe->failed && wire->slot >= wire->pipe->confirmed &&
+    return runner->pipe == wire->pipe && !wire->pipe->failed && wire->slot >= wire->pipe->confirmed &&
            page->slot == wire->slot && !page->arrived && page->tries == wire->try;
 }
 
-static void tell_failure(struct sim *sim, struct relay *relay, bool refused, bool at_fault)
+static void tell_failure(struct sim *sim, struct runner *runner, bool refused, bool at_fault)
 {
-    relay->pipe->failed = true;
-    if (!relay->pipe->closing)
-        relay_handle(sim, relay, (struct lane_event){.kind = LANE_EVENT_DELIVERY_FAILED, .refused = refused,
+    runner->pipe->failed = true;
+    if (!runner->pipe->closing)
+        runner_handle(sim, runner, (struct lane_event){.kind = LANE_EVENT_DELIVERY_FAILED, .refused = refused,
                                                      .at_fault = at_fault});
 }
 
-static void fail(struct sim *sim, struct relay *relay, bool refused)
+static void fail(struct sim *sim, struct runner *runner, bool refused)
 {
-    tell_failure(sim, relay, refused, false);
+    tell_failure(sim, runner, refused, false);
 }
 
 /* Of several records, or pages, it is not known who is at fault. */
-static void fail_batch(struct sim *sim, struct relay *relay, const struct page_copy *page)
+static void fail_batch(struct sim *sim, struct runner *runner, const struct page_copy *page)
 {
-    bool alone = page->count == 1 && relay->pipe->count - relay->pipe->confirmed == 1 && !relay->pipe->closing &&
-                 relay_blame(sim, relay, page, NATURE_BAD) == 1;
+    bool alone = page->count == 1 && runner->pipe->count - runner->pipe->confirmed == 1 && !runner->pipe->closing &&
+                 runner_blame(sim, runner, page, NATURE_BAD) == 1;
 
-    tell_failure(sim, relay, true, alone);
+    tell_failure(sim, runner, true, alone);
 }
 
-static void confirm(struct sim *sim, struct relay *relay)
+static void confirm(struct sim *sim, struct runner *runner)
 {
-    struct pipe *pipe = relay->pipe;
+    struct pipe *pipe = runner->pipe;
     uint64_t last = 0;
 
     while (pipe->confirmed < pipe->count && pipe->pages[pipe->confirmed % PIPE_PAGES].arrived)
         last = pipe->pages[pipe->confirmed++ % PIPE_PAGES].copy.id;
     if (last != 0)
-        relay_handle(sim, relay, (struct lane_event){.kind = LANE_EVENT_CONFIRMED, .page = last});
+        runner_handle(sim, runner, (struct lane_event){.kind = LANE_EVENT_CONFIRMED, .page = last});
 }
 
 static void try_again(struct sim *sim, const struct moment *moment)
 {
-    struct relay *relay = &sim->relays[moment->relay];
+    struct runner *runner = runner_of(sim, moment);
     struct wire *wire = moment->data;
 
-    if (!relay_ready(sim, moment) || !concerns(relay, wire))
+    if (!relay_ready(sim, moment) || !concerns(runner, wire))
         return;
     if (sim->world.now >= wire->pipe->pages[wire->slot % PIPE_PAGES].begun_at + LEASE / 3)
-        fail(sim, relay, false);
+        fail(sim, runner, false);
     else
-        send(sim, relay, wire->slot);
+        send(sim, runner, wire->slot);
 }
 
 static void come_back(struct sim *sim, const struct moment *moment)
 {
-    struct relay *relay = &sim->relays[moment->relay];
+    struct runner *runner = runner_of(sim, moment);
     struct wire *wire = moment->data;
     struct moment again = *moment;
 
-    if (!relay_ready(sim, moment) || !concerns(relay, wire))
+    if (!relay_ready(sim, moment) || !concerns(runner, wire))
         return;
     if (wire->bad) {
-        fail_batch(sim, relay, &wire->pipe->pages[wire->slot % PIPE_PAGES].copy);
+        fail_batch(sim, runner, &wire->pipe->pages[wire->slot % PIPE_PAGES].copy);
     } else if (wire->refused) {
-        fail(sim, relay, true);
+        fail(sim, runner, true);
     } else if (wire->failed || wire->answer.error != KAFKA_OK) {
         again.at = sim->world.now + 10 * MS;
         again.run = try_again;
         world_add(&sim->world, again);
     } else {
         wire->pipe->pages[wire->slot % PIPE_PAGES].arrived = true;
-        confirm(sim, relay);
+        confirm(sim, runner);
     }
 }
 
@@ -132,18 +132,19 @@ static void apply(const struct fault *fault, struct wire *wire, struct moment *m
     }
 }
 
-static void send(struct sim *sim, struct relay *relay, int slot)
+static void send(struct sim *sim, struct runner *runner, int slot)
 {
-    struct pipe_page *page = &relay->pipe->pages[slot % PIPE_PAGES];
-    const struct fault *fault = faults_take(sim, FAULT_OF_KAFKA, relay->id, KAFKA_PRODUCE);
+    struct pipe_page *page = &runner->pipe->pages[slot % PIPE_PAGES];
+    const struct fault *fault = faults_take(sim, FAULT_OF_KAFKA, runner->relay, 1u << runner->number, KAFKA_PRODUCE);
     struct wire *wire = world_alloc(&sim->world, sizeof(*wire));
-    struct moment moment = relay_moment(sim, relay->id, SOCKET_TIMEOUT, try_again, wire);
+    struct moment moment = runner_moment(sim, runner, SOCKET_TIMEOUT, try_again, wire);
 
-    wire->pipe = relay->pipe;
+    wire->pipe = runner->pipe;
     wire->slot = slot;
     wire->try = ++page->tries;
-    wire->request = (struct kafka_request){.api = KAFKA_PIPE, .pipe = relay->pipe->id, .sequence = slot,
-                                           .count = page->copy.count, .started_at = relay->started_at};
+    wire->request = (struct kafka_request){.api = KAFKA_PIPE, .pipe = runner->pipe->id, .sequence = slot,
+                                           .count = page->copy.count, .started_at = runner->started_at,
+                                           .map = runner->map, .lane = runner->number};
     for (int i = 0; i < page->copy.count; i++)
         wire->request.records[i] = page->copy.records[i];
     world_add(&sim->world, moment);
@@ -155,82 +156,82 @@ static void send(struct sim *sim, struct relay *relay, int slot)
         world_add(&sim->world, moment);
 }
 
-void relay_pipe_open(struct sim *sim, struct relay *relay)
+void runner_pipe_open(struct sim *sim, struct runner *runner)
 {
-    relay->pipe = world_alloc(&sim->world, sizeof(*relay->pipe));
-    relay->pipe->id = ++sim->kafka.pipes;
+    runner->pipe = world_alloc(&sim->world, sizeof(*runner->pipe));
+    runner->pipe->id = ++sim->kafka.pipes;
 }
 
 /* For a planted bug. */
-static void confirm_all(struct sim *sim, struct relay *relay)
+static void confirm_all(struct sim *sim, struct runner *runner)
 {
     for (int i = 0; i < PIPE_PAGES; i++)
-        relay->pipe->pages[i].arrived = true;
-    confirm(sim, relay);
+        runner->pipe->pages[i].arrived = true;
+    confirm(sim, runner);
 }
 
 static void published(struct sim *sim, const struct moment *moment)
 {
-    struct relay *relay = &sim->relays[moment->relay];
+    struct runner *runner = runner_of(sim, moment);
 
-    if (!relay_ready(sim, moment) || relay->pipe != moment->data)
+    if (!relay_ready(sim, moment) || runner->pipe != moment->data)
         return;
-    relay_answer(sim, relay, EXECUTOR_KAFKA, (struct lane_event){.kind = LANE_EVENT_PUBLISHED});
-    if (sim->bug == BUG_CONFIRM_EARLY && relay->pipe)
-        confirm_all(sim, relay);
+    runner_answer(sim, runner, (struct lane_event){.kind = LANE_EVENT_PUBLISHED});
+    if (sim->bug == BUG_CONFIRM_EARLY && runner->pipe)
+        confirm_all(sim, runner);
 }
 
 /* Nothing of it was handed over. */
 static void refuse(struct sim *sim, const struct moment *moment)
 {
-    struct relay *relay = &sim->relays[moment->relay];
+    struct runner *runner = runner_of(sim, moment);
 
-    if (relay_ready(sim, moment) && relay->pipe == moment->data)
-        relay_answer(sim, relay, EXECUTOR_KAFKA, (struct lane_event){.kind = LANE_EVENT_REFUSED, .refused = true,
+    if (relay_ready(sim, moment) && runner->pipe == moment->data)
+        runner_answer(sim, runner, (struct lane_event){.kind = LANE_EVENT_REFUSED, .refused = true,
                                                                      .at_fault = true});
 }
 
-void relay_pipe_publish(struct sim *sim, struct relay *relay, uint64_t id)
+void runner_pipe_publish(struct sim *sim, struct runner *runner, uint64_t id)
 {
-    struct pipe *pipe = relay->pipe;
+    struct pipe *pipe = runner->pipe;
     struct pipe_page *page = &pipe->pages[pipe->count % PIPE_PAGES];
 
-    if (relay_blame(sim, relay, relay_page(sim, relay, id), NATURE_TOO_LARGE) > 0) {
-        world_add(&sim->world, relay_moment(sim, relay->id, random_between(&sim->world.random, 10, 500), refuse, pipe));
+    if (runner_blame(sim, runner, runner_page(sim, runner, id), NATURE_TOO_LARGE) > 0) {
+        world_add(&sim->world, runner_moment(sim, runner, random_between(&sim->world.random, 10, 500), refuse, pipe));
         return;
     }
     *page = (struct pipe_page){.slot = pipe->count, .begun_at = sim->world.now,
-                               .copy = *relay_page(sim, relay, id)};
+                               .copy = *runner_page(sim, runner, id)};
     page->arrived = false;
     pipe->count++;
-    world_add(&sim->world, relay_moment(sim, relay->id, random_between(&sim->world.random, 10, 500), published, pipe));
+    world_add(&sim->world, runner_moment(sim, runner, random_between(&sim->world.random, 10, 500), published, pipe));
     if (!pipe->failed)
-        send(sim, relay, page->slot);
+        send(sim, runner, page->slot);
 }
 
 static void closed(struct sim *sim, const struct moment *moment)
 {
-    struct relay *relay = &sim->relays[moment->relay];
+    struct runner *runner = runner_of(sim, moment);
     struct pipe *pipe = moment->data;
     struct moment again = *moment;
 
-    if (!relay_ready(sim, moment) || relay->pipe != pipe)
+    if (!relay_ready(sim, moment) || runner->pipe != pipe)
         return;
     if (pipe->drains && !pipe->failed && pipe->confirmed < pipe->count && sim->world.now < moment->number) {
         again.at = sim->world.now + CLOSE_LOOK;
         world_add(&sim->world, again);
         return;
     }
-    relay->pipe = NULL;
-    relay_answer(sim, relay, EXECUTOR_KAFKA, (struct lane_event){.kind = LANE_EVENT_PRODUCER_CLOSED});
+    runner->pipe = NULL;
+    runner_answer(sim, runner, (struct lane_event){.kind = LANE_EVENT_PRODUCER_CLOSED});
 }
 
-void relay_pipe_close(struct sim *sim, struct relay *relay, bool drain)
+void runner_pipe_close(struct sim *sim, struct runner *runner, bool drain)
 {
-    struct moment moment = relay_moment(sim, relay->id, world_latency(&sim->world), closed, relay->pipe);
+    struct moment moment = runner_moment(sim, runner, world_latency(&sim->world), closed, runner->pipe);
 
-    relay->pipe->closing = true;
-    relay->pipe->drains = drain;
+    runner->pipe->closing = true;
+    runner->pipe->drains = drain;
     moment.number = sim->world.now + LEASE / 3;
     world_add(&sim->world, moment);
 }
