@@ -149,7 +149,7 @@ struct pg *pg_open(const struct pg_conn_settings *settings, outbox_error **reter
 {
     struct pg *pg;
 
-    watchdog_expect("PostgreSQL, a connection", clock_now() + settings->connect_timeout);
+    watchdog_expect_name("PostgreSQL, a connection", clock_now() + settings->connect_timeout);
     pg = open_watched(settings, reterr);
     watchdog_met();
     return pg;

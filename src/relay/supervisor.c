@@ -76,7 +76,7 @@ mono_us supervisor_tell(struct supervisor *supervisor, const struct vitals *vita
         struct watchdog_view waits;
 
         watchdog_look(now, &waits);
-        if (waits.overdue == 0)
+        if (waits.hung == 0)
             tell(supervisor, "WATCHDOG=1");
         supervisor->alive_at = now + period;
     }

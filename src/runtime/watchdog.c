@@ -17,6 +17,7 @@ struct slot {
     atomic_bool used;
     char thread[16]; /* written before the first `due` */
     _Atomic(const char *) what;
+    atomic_bool name; /* it waits for a look-up, perhaps */
     _Atomic mono_us due;  /* 0: it waits for nothing, or for work */
     _Atomic mono_us told; /* the due that was logged */
 };
@@ -60,14 +61,25 @@ static struct slot *own_slot(void)
     return own;
 }
 
-void watchdog_expect(const char *what, mono_us deadline)
+static void expect(const char *what, bool name, mono_us deadline)
 {
     struct slot *slot = own_slot();
 
     if (!slot)
         return;
     atomic_store(&slot->what, what);
+    atomic_store(&slot->name, name);
     atomic_store(&slot->due, deadline > 0 ? deadline : 1);
+}
+
+void watchdog_expect(const char *what, mono_us deadline)
+{
+    expect(what, false, deadline);
+}
+
+void watchdog_expect_name(const char *what, mono_us deadline)
+{
+    expect(what, true, deadline);
 }
 
 static mono_us overdue_by(mono_us due, mono_us now)
@@ -96,6 +108,7 @@ void watchdog_look(mono_us now, struct watchdog_view *ret)
         if (overdue_by(due, now) < WATCHDOG_GRACE)
             continue;
         ret->overdue++;
+        ret->hung += !atomic_load(&slot->name);
         if (ret->overdue > 1 && due >= ret->since)
             continue;
         ret->since = due;

@@ -19,10 +19,14 @@
 
 /* Any thread.  `what` must outlive the process. */
 void watchdog_expect(const char *what, mono_us deadline);
+/* The same, of what waits for a look-up of a name, too, which has its own idea of time
+ * (resolv.conf): it is told of, but a restart would not help. */
+void watchdog_expect_name(const char *what, mono_us deadline);
 void watchdog_met(void);
 
 struct watchdog_view {
-    int overdue; /* so many; the one that is so for longest: */
+    int hung;    /* so many do not come back, and would be ended by a restart */
+    int overdue; /* so many do not; the one that is so for longest: */
     char thread[16];
     const char *what;
     mono_us since; /* its deadline */

@@ -30,8 +30,13 @@ static void what_does_not_is_named(void **state)
     watchdog_expect("a statement", now);
     watchdog_look(now + WATCHDOG_GRACE, &view);
     assert_int_equal(view.overdue, 1);
+    assert_int_equal(view.hung, 1);
     assert_string_equal(view.what, "a statement");
     assert_int_equal(view.since, now);
+    watchdog_expect_name("a connection", now);
+    watchdog_look(now + WATCHDOG_GRACE, &view);
+    assert_int_equal(view.overdue, 1);
+    assert_int_equal(view.hung, 0);
     watchdog_expect("the next one", now + SECONDS(10));
     watchdog_look(now + WATCHDOG_GRACE, &view);
     assert_int_equal(view.overdue, 0);
