@@ -7,10 +7,10 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 
 import admin
+import preload
 import relay
 import restarts
 import tap
@@ -20,15 +20,6 @@ CASES = (("rd_kafka_commit_transaction", "lane-kafka 0", "Kafka, a commit"),
          ("PQconsumeInput", r"[-a-z]+( \d+)?", "PostgreSQL, a (statement|connection)"),
          ("curl_multi_perform", "[-a-z]+", "webhooks, a turn"))
 SHUTDOWN = 5
-
-
-def build_library():
-    path = f"{tap.TMP}/hanging_calls.so"
-    flags = subprocess.run(["pkg-config", "--cflags", "libpq", "rdkafka", "libcurl"], check=True, text=True,
-                           stdout=subprocess.PIPE).stdout.split()
-    subprocess.run(["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-O1", "-o", path,
-                    f"{tap.SRC}/tests/tools/hanging_calls.c", *flags, "-ldl"], check=True)
-    return path
 
 
 class Supervisor:
@@ -76,8 +67,8 @@ def hung(function, thread, what):
     supervisor = Supervisor(function)
     case = restarts.Case(name, relay.Outbox(), policy="park", admin_listen="127.0.0.1:0",
                          shutdown_timeout=f"{SHUTDOWN}s",
-                         environment={"LD_PRELOAD": library, "HANGING_CALL": function, "HANGING_FILE": switch,
-                                      "NOTIFY_SOCKET": supervisor.path, "WATCHDOG_USEC": "1000000"})
+                         environment=preload.environment("hanging_calls", HANGING_CALL=function, HANGING_FILE=switch,
+                                                         NOTIFY_SOCKET=supervisor.path, WATCHDOG_USEC="1000000"))
     with case.writing(persist=True):
         case.process.wait_running()
         case.progress()
@@ -104,6 +95,6 @@ def hung(function, thread, what):
     case.judge(kills=2)
 
 
-library = build_library()
+preload.build("hanging_calls")
 tap.side_by_side([lambda case=case: hung(*case) for case in CASES], workers=len(CASES))
 tap.done_testing()

@@ -61,7 +61,8 @@ class Backlog:
         self.outbox = relay.Outbox(tap.create_database(server or tap.DSN))
         self.topic = self.outbox.create_topic("events", 4)
         self.receiver = SlowReceiver()
-        self.outbox.sql("select outbox.endpoint_add(%s, %s, p_types => '{hooked}')", (self.receiver.url, os.urandom(32)))
+        self.outbox.sql("select outbox.endpoint_add(%s, %s, p_types => '{hooked}')",
+                        (self.receiver.url, os.urandom(32)))
 
     def send(self, number):
         """To the broker."""
@@ -88,8 +89,8 @@ class Backlog:
         for first in range(0, self.count, PORTION):
             self.outbox.sql(
                 "insert into outbox.new_event (type, topic, key, content_type, payload)"
-                " select case when g %% %s = 0 then 'hooked' else 'plain' end, %s, 'k' || g %% 1000, 'application/json',"
-                "        convert_to(json_build_object('n', g, 'text', repeat('x', 270))::text, 'UTF8')"
+                " select case when g %% %s = 0 then 'hooked' else 'plain' end, %s, 'k' || g %% 1000,"
+                "        'application/json', convert_to(json_build_object('n', g, 'text', repeat('x', 270))::text, 'UTF8')"
                 "   from generate_series(%s, %s) g",
                 (self.every, self.topic, first + 1, min(first + PORTION, self.count)))
 
