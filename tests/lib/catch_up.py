@@ -90,7 +90,8 @@ class Backlog:
             self.outbox.sql(
                 "insert into outbox.new_event (type, topic, key, content_type, payload)"
                 " select case when g %% %s = 0 then 'hooked' else 'plain' end, %s, 'k' || g %% 1000,"
-                "        'application/json', convert_to(json_build_object('n', g, 'text', repeat('x', 270))::text, 'UTF8')"
+                "        'application/json',"
+                "        convert_to(json_build_object('n', g, 'text', repeat('x', 270))::text, 'UTF8')"
                 "   from generate_series(%s, %s) g",
                 (self.every, self.topic, first + 1, min(first + PORTION, self.count)))
 
@@ -100,8 +101,8 @@ class Backlog:
     def compare(self):
         """All of them, and each once: compared as sorted files, they may be many."""
         name = tap.TMP + "/backlog"
-        script = (f"set -o pipefail; {relay.TOPIC_DUMP} --bootstrap {tap.KAFKA} --timeout 3000 {self.topic} | cut -f 5 |"
-                  f" sort -S 200M -T {tap.TMP} >{name}.kafka && psql -X -q '{self.outbox.dsn}' -c 'copy (select id from"
+        script = (f"set -o pipefail; {relay.TOPIC_DUMP} --bootstrap {tap.KAFKA} --timeout 3000 {self.topic} |"
+                  f" cut -f 5 | sort -S 200M -T {tap.TMP} >{name}.kafka && psql -X -q '{self.outbox.dsn}' -c 'copy (select id from"
                   f" outbox.event) to stdout' | sort -S 200M -T {tap.TMP} >{name}.postgres && wc -l <{name}.postgres &&"
                   f" cmp {name}.kafka {name}.postgres")
         return tap.run(["bash", "-c", script], timeout=3600)
