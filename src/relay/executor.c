@@ -52,7 +52,6 @@ static struct lane_job *next_job(const struct executor *executor)
 static void *executor_main(void *argument)
 {
     struct executor *executor = argument;
-
     char name[16];
 
     snprintf(name, sizeof(name), "%s %d", executor->settings.name, executor->settings.lane);

@@ -17,7 +17,7 @@ struct slot {
     atomic_bool used;
     char thread[16]; /* written before the first `due` */
     _Atomic(const char *) what;
-    atomic_bool name; /* it waits for a look-up, perhaps */
+    atomic_bool name;     /* it waits for a look-up, perhaps */
     _Atomic mono_us due;  /* 0: it waits for nothing, or for work */
     _Atomic mono_us told; /* the due that was logged */
 };
