@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 300
+# deadline: 500
 """The short form of tests/all/backlog.py."""
 import catch_up
 import tap
