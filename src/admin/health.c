@@ -30,6 +30,9 @@ bool health_judge(const struct health_facts *facts, struct outbox__buf *out)
     if (too_long(facts, facts->stalled_since))
         outbox__buf_printf(out, "stalled: there are events to publish, and no progress for %lld s\n",
                            seconds(facts, facts->stalled_since));
+    if (facts->overdue > 0)
+        outbox__buf_printf(out, "overdue: %s waits for %s, %lld s beyond the deadline\n", facts->overdue_thread,
+                           facts->overdue_for, seconds(facts, facts->overdue_since));
     if (facts->partitions_ahead >= 0 && facts->partitions_ahead < HEALTH_PARTITIONS)
         outbox__buf_printf(out, "partitions: %d ahead of the one in use, there should be %d; "
                                 "SELECT outbox.partition_add()\n", facts->partitions_ahead, HEALTH_PARTITIONS);

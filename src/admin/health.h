@@ -20,6 +20,10 @@ struct health_facts {
     mono_us kafka_failing_since;
     mono_us stalled_since;          /* owner, with a backlog, without progress */
     int partitions_ahead;           /* -1: not known */
+    int overdue;                    /* threads whose wait has passed its deadline, and the one for longest: */
+    const char *overdue_thread;
+    const char *overdue_for;
+    mono_us overdue_since;
     const char *grant;              /* without which nothing can be removed; NULL: it is there */
 };
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "pg/secure.h"
+#include "runtime/watchdog.h"
 
 struct pg {
     PGconn *raw;
@@ -110,7 +111,7 @@ int pg_check_dsn(const char *dsn, outbox_error **reterr)
     return status;
 }
 
-struct pg *pg_open(const struct pg_conn_settings *settings, outbox_error **reterr)
+static struct pg *open_watched(const struct pg_conn_settings *settings, outbox_error **reterr)
 {
     const char *const keywords[] = {"dbname", "fallback_application_name", "client_encoding", NULL};
     const char *const values[] = {settings->dsn, settings->application_name, "UTF8", NULL};
@@ -142,6 +143,16 @@ struct pg *pg_open(const struct pg_conn_settings *settings, outbox_error **reter
 fail:
     pg_close(pg);
     return NULL;
+}
+
+struct pg *pg_open(const struct pg_conn_settings *settings, outbox_error **reterr)
+{
+    struct pg *pg;
+
+    watchdog_expect_name("PostgreSQL, a connection", clock_now() + settings->connect_timeout);
+    pg = open_watched(settings, reterr);
+    watchdog_met();
+    return pg;
 }
 
 void pg_close(struct pg *pg)
@@ -282,33 +293,37 @@ static int collect(struct pg *pg, mono_us deadline, PGresult **ret_result, outbo
     return status;
 }
 
+/* Of a statement that has been handed to libpq. */
+static int converse(struct pg *pg, mono_us deadline, PGresult **ret_result, outbox_error **reterr)
+{
+    int status;
+
+    watchdog_expect("PostgreSQL, a statement", deadline);
+    status = flush(pg, deadline, reterr);
+    if (status == OUTBOX_OK)
+        status = collect(pg, deadline, ret_result, reterr);
+    watchdog_met();
+    return status;
+}
+
 int pg_exec(struct pg *pg, const char *sql, const struct pg_args *args, int result_format, mono_us deadline,
             PGresult **ret_result, outbox_error **reterr)
 {
     static const struct pg_args none = PG_ARGS_INIT;
-    int status;
 
     if (!args)
         args = &none;
     if (!PQsendQueryParams(pg->raw, sql, args->count, NULL, args->values, args->lengths, args->formats,
                            result_format))
         return fail_connection(pg, OUTBOX_ECONNECTION, "cannot send a statement", reterr);
-    status = flush(pg, deadline, reterr);
-    if (status < 0)
-        return status;
-    return collect(pg, deadline, ret_result, reterr);
+    return converse(pg, deadline, ret_result, reterr);
 }
 
 int pg_run(struct pg *pg, const char *sql, mono_us deadline, outbox_error **reterr)
 {
-    int status;
-
     if (!PQsendQuery(pg->raw, sql))
         return fail_connection(pg, OUTBOX_ECONNECTION, "cannot send a statement", reterr);
-    status = flush(pg, deadline, reterr);
-    if (status < 0)
-        return status;
-    return collect(pg, deadline, NULL, reterr);
+    return converse(pg, deadline, NULL, reterr);
 }
 
 void pg_set_interrupt(struct pg *pg, int fd)

@@ -15,6 +15,7 @@
 #include "relay/watch.h"
 #include "runtime/log.h"
 #include "runtime/metrics.h"
+#include "runtime/watchdog.h"
 
 #define RETRY SECONDS(10)
 /* A page is worth waiting so long for news from the database. */
@@ -43,7 +44,8 @@ static const char *describe(const struct vitals *vitals)
     return lane_state_name(state);
 }
 
-static void gather(const struct admin *admin, const struct watch_view *seen, struct health_facts *ret)
+static void gather(const struct admin *admin, const struct watch_view *seen, const struct watchdog_view *waits,
+                   struct health_facts *ret)
 {
     const struct vitals *vitals = admin->vitals;
     mono_us failing = atomic_load(&vitals->database_failing_since);
@@ -60,6 +62,10 @@ static void gather(const struct admin *admin, const struct watch_view *seen, str
         .database_failing_since = failing ? failing : seen->failing_since,
         .stalled_since = seen->stalled_since,
         .partitions_ahead = seen->partitions_ahead,
+        .overdue = waits->overdue,
+        .overdue_thread = waits->thread,
+        .overdue_for = waits->what,
+        .overdue_since = waits->since,
         .grant = atomic_load(&vitals->grant_missing) ? vitals->grant : NULL,
     };
     if (state == LANE_HALTED)
@@ -72,10 +78,12 @@ static unsigned show_health(void *context, struct outbox__buf *out)
 {
     struct admin *admin = context;
     struct health_facts facts;
+    struct watchdog_view waits;
     struct watch_view seen;
 
     watch_look(admin->watch, clock_now() + PATIENCE_FOR_NEWS, &seen);
-    gather(admin, &seen, &facts);
+    watchdog_look(clock_now(), &waits);
+    gather(admin, &seen, &waits, &facts);
     return health_judge(&facts, out) ? 200 : 503;
 }
 

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -51,8 +52,10 @@ static struct lane_job *next_job(const struct executor *executor)
 static void *executor_main(void *argument)
 {
     struct executor *executor = argument;
+    char name[16];
 
-    pthread_setname_np(pthread_self(), executor->settings.name);
+    snprintf(name, sizeof(name), "%s %d", executor->settings.name, executor->settings.lane);
+    pthread_setname_np(pthread_self(), name);
     for (;;) {
         struct lane_job *job = next_job(executor);
         struct relay_message *answer;
@@ -109,21 +112,12 @@ bool executor_submit(struct executor *executor, const struct lane_job *job)
 bool executor_stop(struct executor *executor, mono_us deadline)
 {
     struct lane_job quit = {.quit = true};
-    int left = clock_until_ms(deadline);
-    struct timespec until;
 
     if (!executor)
         return true;
     if (!executor_submit(executor, &quit))
         return false;
-    clock_gettime(CLOCK_REALTIME, &until); /* the clock that pthread_timedjoin_np goes by */
-    until.tv_sec += left / 1000;
-    until.tv_nsec += (long)(left % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    if (pthread_timedjoin_np(executor->thread, NULL, &until) != 0)
+    if (!clock_join(executor->thread, deadline))
         return false;
     mailbox_free(executor->jobs);
     free(executor);

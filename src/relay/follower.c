@@ -245,14 +245,11 @@ void follower_hint(struct follower *follower, int64_t newest)
 
 bool follower_stop(struct follower *follower, mono_us deadline)
 {
-    mono_us wall = clock_wall() + (deadline - clock_now()); /* the clock that pthread_timedjoin_np goes by */
-    const struct timespec until = {wall / 1000000, wall % 1000000 * 1000};
-
     if (!follower)
         return true;
     atomic_store(&follower->quit, true);
     wakeup_send(follower->wake_fd);
-    if (pthread_timedjoin_np(follower->thread, NULL, &until) != 0)
+    if (!clock_join(follower->thread, deadline))
         return false;
     close(follower->wake_fd);
     free(follower);

@@ -13,6 +13,7 @@
 #include "runtime/metrics.h"
 #include "runtime/repeat.h"
 #include "runtime/wakeup.h"
+#include "runtime/watchdog.h"
 #include "sink/pipeline.h"
 #include "sink/producer.h"
 #include "sink/progress.h"
@@ -317,6 +318,34 @@ static enum sink_result do_close(struct lane_kafka *lane, const struct lane_job 
     return SINK_OK;
 }
 
+/* How long the job may take: as its parts see it below, whichever is the longest. */
+static void expect_end(const struct lane_kafka *lane, enum lane_action_kind kind)
+{
+    mono_us transaction = lane->config->transaction_timeout;
+    mono_us now = clock_now();
+
+    switch (kind) {
+    case LANE_DO_READ_MARKER:
+        watchdog_expect("Kafka, the marker", now + transaction);
+        return;
+    case LANE_DO_OPEN_PRODUCER:
+        watchdog_expect("Kafka, a producer", now + 2 * transaction);
+        return;
+    case LANE_DO_OPEN_PIPELINE:
+        watchdog_expect("Kafka, a producer", now + CLOSE_TIMEOUT + transaction);
+        return;
+    case LANE_DO_PUBLISH:
+        watchdog_expect("Kafka, a page", now + transaction);
+        return;
+    case LANE_DO_COMMIT:
+        watchdog_expect("Kafka, a commit", now + COMMIT_SLICE);
+        return;
+    default:
+        watchdog_expect("Kafka, the end of a producer", now + lane_message_timeout(lane->config) + CLOSE_TIMEOUT);
+        return;
+    }
+}
+
 static enum sink_result dispatch(struct lane_kafka *lane, const struct lane_job *job, struct relay_message *answer,
                                  outbox_error **reterr)
 {
@@ -397,7 +426,9 @@ void lane_kafka_run(void *context, const struct lane_job *job, struct relay_mess
 
     lane->config = settings_read(&lane->settings);
     lane->map = job->map;
+    expect_end(lane, job->action.kind);
     result = dispatch(lane, job, answer, &err);
+    watchdog_met();
     if (result != SINK_OK)
         answer_failure(lane, job, result, err, answer);
     outbox_error_free(err);

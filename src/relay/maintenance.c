@@ -208,15 +208,12 @@ void maintenance_set_active(struct maintenance *maintenance, bool active)
 
 bool maintenance_stop(struct maintenance *maintenance, mono_us deadline)
 {
-    mono_us wall = clock_wall() + (deadline - clock_now()); /* the clock that pthread_timedjoin_np goes by */
-    const struct timespec until = {wall / 1000000, wall % 1000000 * 1000};
-
     if (!maintenance)
         return true;
     atomic_store(&maintenance->ended, true);
     atomic_store(&maintenance->quit, true);
     wakeup_send(maintenance->stop_fd);
-    if (pthread_timedjoin_np(maintenance->thread, NULL, &until) != 0)
+    if (!clock_join(maintenance->thread, deadline))
         return false;
     close(maintenance->stop_fd);
     free(maintenance);

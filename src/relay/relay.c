@@ -21,6 +21,7 @@
 #include "relay/tick_thread.h"
 #include "relay/vitals.h"
 #include "runtime/log.h"
+#include "runtime/watchdog.h"
 #include "webhook/dispatcher.h"
 
 struct relay {
@@ -46,6 +47,9 @@ struct relay {
     mono_us stop_deadline;
     enum relay_exit result;
 };
+
+/* The main loop waits for nobody; what it does takes milliseconds. */
+#define TURN SECONDS(5)
 
 static void want_tick(void *context, bool forced)
 {
@@ -127,7 +131,7 @@ static bool start(struct relay *relay, outbox_error **reterr)
     relay->mailbox = mailbox_new();
     relay->ticks = tick_memory_new();
     relay->admin = admin_new(relay->settings, &relay->vitals);
-    if (!relay->mailbox || !relay->ticks || !relay->admin || !signals_start(relay->mailbox)) {
+    if (!relay->mailbox || !relay->ticks || !relay->admin || !signals_start(relay->mailbox) || !watchdog_start()) {
         outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the threads");
         return false;
     }
@@ -297,11 +301,13 @@ static void loop(struct relay *relay)
 
         deadline = earliest(deadline, look_after_others(relay));
         message = (struct relay_message *)mailbox_take(relay->mailbox, earliest(timer, deadline));
+        watchdog_expect("the main loop, a turn", clock_now() + TURN);
         if (message)
             on_message(relay, message);
         free(message);
         lanes_tend(relay->lanes);
         look_at_lanes(relay);
+        watchdog_met();
         if (relay->stopping && clock_now() >= relay->stop_deadline)
             return;
     }
@@ -313,6 +319,7 @@ static void finish(struct relay *relay)
 {
     bool ended = lanes_left(relay->lanes);
 
+    watchdog_expect("the end of the threads", relay->stop_deadline);
     ended = admin_free(relay->admin, relay->stop_deadline) && ended;
     ended = tick_thread_stop(relay->ticker, relay->stop_deadline) && ended;
     ended = follower_stop(relay->follower, relay->stop_deadline) && ended;
@@ -324,6 +331,8 @@ static void finish(struct relay *relay)
         log_warning("stop_incomplete", LOG_TEXT("consequence", "a successor waits for the lease to expire"));
         _exit(relay->result);
     }
+    watchdog_met();
+    watchdog_stop();
     tick_memory_free(relay->ticks);
     kafka_free(relay->kafka);
     supervisor_close(&relay->supervisor);

@@ -212,13 +212,10 @@ bool roster_ask(struct roster *roster, const struct check_in *what)
 
 bool roster_stop(struct roster *roster, mono_us deadline)
 {
-    mono_us wall = clock_wall() + (deadline - clock_now()); /* the clock that pthread_timedjoin_np goes by */
-    const struct timespec until = {wall / 1000000, wall % 1000000 * 1000};
-
     if (!roster)
         return true;
     if (!submit(roster, &(struct question){.quit = true}) ||
-        pthread_timedjoin_np(roster->thread, NULL, &until) != 0)
+        !clock_join(roster->thread, deadline))
         return false;
     free_roster(roster);
     return true;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "runtime/log.h"
+#include "runtime/watchdog.h"
 
 void supervisor_open(struct supervisor *supervisor)
 {
@@ -72,7 +73,11 @@ mono_us supervisor_tell(struct supervisor *supervisor, const struct vitals *vita
     if (period <= 0)
         return INT64_MAX;
     if (now >= supervisor->alive_at) {
-        tell(supervisor, "WATCHDOG=1");
+        struct watchdog_view waits;
+
+        watchdog_look(now, &waits);
+        if (waits.hung == 0)
+            tell(supervisor, "WATCHDOG=1");
         supervisor->alive_at = now + period;
     }
     return supervisor->alive_at;

@@ -16,7 +16,8 @@ struct supervisor {
 void supervisor_open(struct supervisor *supervisor);
 void supervisor_close(struct supervisor *supervisor);
 /* Tells what is new.  Returns when to call again at the latest; the main loop does, so that
- * a sign of life is one of the main loop. */
+ * a sign of life is one of the main loop.  There is none while a thread hangs: what a library
+ * does not let go of, a restart does. */
 mono_us supervisor_tell(struct supervisor *supervisor, const struct vitals *vitals, const struct lanes_view *view,
                         mono_us now);
 void supervisor_reloading(struct supervisor *supervisor);

@@ -343,21 +343,11 @@ void tick_thread_want(struct tick_thread *thread, bool forced)
 
 bool tick_thread_stop(struct tick_thread *thread, mono_us deadline)
 {
-    struct timespec until;
-    int left = clock_until_ms(deadline);
-
     if (!thread)
         return true;
     atomic_store(&thread->quit, true);
     wakeup_send(thread->wake_fd);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += left / 1000;
-    until.tv_nsec += (long)(left % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    if (pthread_timedjoin_np(thread->thread, NULL, &until) != 0)
+    if (!clock_join(thread->thread, deadline))
         return false;
     close(thread->wake_fd);
     free(thread);

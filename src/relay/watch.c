@@ -242,16 +242,13 @@ void watch_set_company(struct watch *watch, int relays)
 
 bool watch_stop(struct watch *watch, mono_us deadline)
 {
-    mono_us wall = clock_wall() + (deadline - clock_now()); /* the clock that pthread_timedjoin_np goes by */
-    const struct timespec until = {wall / 1000000, wall % 1000000 * 1000};
-
     if (!watch)
         return true;
     pthread_mutex_lock(&watch->lock);
     watch->quit = true;
     pthread_cond_signal(&watch->asked);
     pthread_mutex_unlock(&watch->lock);
-    if (pthread_timedjoin_np(watch->thread, NULL, &until) != 0)
+    if (!clock_join(watch->thread, deadline))
         return false;
     free_watch(watch);
     return true;

@@ -2,6 +2,8 @@
 #ifndef RUNTIME_CLOCK_H
 #define RUNTIME_CLOCK_H
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef int64_t mono_us; /* a moment of the monotonic clock, or a length of time */
@@ -16,6 +18,9 @@ int64_t clock_wall(void);
 int clock_until_ms(mono_us deadline);
 /* For waits of milliseconds that nothing can shorten; returns at once if it is past. */
 void clock_sleep_until(mono_us moment);
+/* Joins the thread if it ends by the deadline.  pthread_timedjoin_np() goes by the wall clock:
+ * set back meanwhile, that would keep us waiting. */
+bool clock_join(pthread_t thread, mono_us deadline);
 /* Random bits from the kernel. */
 uint64_t random_u64(void);
 

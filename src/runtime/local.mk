@@ -10,5 +10,6 @@ libruntime_la_SOURCES = \
     %D%/notify.c %D%/notify.h \
     %D%/repeat.c %D%/repeat.h \
     %D%/sockaddr.c %D%/sockaddr.h \
-    %D%/wakeup.c %D%/wakeup.h
+    %D%/wakeup.c %D%/wakeup.h \
+    %D%/watchdog.c %D%/watchdog.h
 libruntime_la_CFLAGS = $(AM_CFLAGS) -pthread

@@ -113,6 +113,8 @@ enum metric_reload { METRIC_APPLIED, METRIC_REFUSED };
       "Deliveries taken back from senders that vanished.")                                                   \
     X(SAMPLE_AGE, "outbox_sample_age_seconds", DURATION, NONE,                                               \
       "Age of what was read from the database: lag, halts, partitions, deliveries.")                         \
+    X(WAITS_OVERDUE, "outbox_waits_overdue", GAUGE, NONE,                                                    \
+      "Threads whose wait has passed its deadline: a library or the kernel does not come back.")             \
     X(RELOADS, "outbox_reloads_total", COUNTER, RELOAD, "Times that the configuration was read again.")      \
     X(LOG_LINES, "outbox_log_lines_total", COUNTER, LEVEL, "Lines logged.")
 

@@ -92,9 +92,12 @@ void progress_close(struct progress *progress)
 
 static enum sink_result create(struct progress *progress, int lanes, mono_us deadline, outbox_error **reterr)
 {
-    /* Compaction leaves the active segment alone, so segments are small and short-lived. */
-    static const struct kafka_property config[] = {
-        {"cleanup.policy", "compact"}, {"segment.bytes", "67108864"}, {"segment.ms", "3600000"}};
+    /* Compaction leaves the active segment alone, so segments are small and short-lived.  Our clock
+     * must not matter: a broker refuses a time of ours that is an hour ahead of its own. */
+    static const struct kafka_property config[] = {{"cleanup.policy", "compact"},
+                                                   {"segment.bytes", "67108864"},
+                                                   {"segment.ms", "3600000"},
+                                                   {"message.timestamp.type", "LogAppendTime"}};
     const struct topic_wish wish = {
         .name = progress->topic,
         .partitions = lanes > PARTITIONS_AT_LEAST ? lanes : PARTITIONS_AT_LEAST,

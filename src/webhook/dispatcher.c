@@ -477,9 +477,8 @@ struct dispatcher *dispatcher_start(const struct dispatcher_settings *settings, 
     return d;
 
 fail:
-    sender_stop(d->sender);
-    /* It has had nothing to do but to connect, which has a deadline. */
-    if (recorder_stop(d->recorder, clock_now() + SECONDS(10)))
+    /* They have had nothing to do but to connect, which has a deadline. */
+    if (sender_stop(d->sender, clock_now() + SECONDS(10)) && recorder_stop(d->recorder, clock_now() + SECONDS(10)))
         free_dispatcher(d);
     return NULL;
 }
@@ -540,7 +539,10 @@ bool dispatcher_stop(struct dispatcher *d, mono_us deadline)
     complete = d->task_count == 0;
     if (!complete)
         log_warning("webhook_stop_incomplete", LOG_NUMBER("deliveries", d->task_count));
-    sender_stop(d->sender);
+    if (!sender_stop(d->sender, deadline)) {
+        log_warning("webhook_stop_late", LOG_TEXT("worker", d->worker));
+        return false;
+    }
     while (d->tasks.right != &d->tasks)
         drop_task(d, d->tasks.right);
     free_dispatcher(d);

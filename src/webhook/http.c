@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "runtime/fault.h"
+#include "runtime/watchdog.h"
 #include "webhook/retry_after.h"
 #include "webhook/trouble.h"
 
@@ -465,11 +466,13 @@ void http_work(struct http *http, mono_us deadline)
     int running = 0;
     int ready = 0;
 
+    watchdog_expect("webhooks, a turn", deadline);
     curl_multi_perform(http->multi, &running);
     finish_all_done(http);
     /* Should it be unable to wait, for want of memory or descriptors, the loop must not spin. */
     if (curl_multi_poll(http->multi, NULL, 0, clock_until_ms(deadline), &ready) != CURLM_OK)
         poll(NULL, 0, 10);
+    watchdog_met();
 }
 
 void http_wake(struct http *http)

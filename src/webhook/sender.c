@@ -120,12 +120,16 @@ void sender_abandon(struct sender *sender)
     http_wake(sender->http);
 }
 
-void sender_stop(struct sender *sender)
+bool sender_stop(struct sender *sender, mono_us deadline)
 {
     if (!sender)
-        return;
+        return true;
     atomic_store(&sender->stop, true);
     http_wake(sender->http);
-    pthread_join(sender->thread, NULL);
+    if (!clock_join(sender->thread, deadline)) {
+        pthread_detach(sender->thread);
+        return false;
+    }
     free_sender(sender);
+    return true;
 }

@@ -20,7 +20,8 @@ int sender_change(struct sender *sender, const char *allowed_addresses, mono_us 
                   outbox_error **reterr);
 /* Breaks off everything: each exchange comes back soon.  Any thread. */
 void sender_abandon(struct sender *sender);
-/* Everything given must have come back.  NULL is allowed. */
-void sender_stop(struct sender *sender);
+/* Everything given must have come back.  False if the thread did not end by the deadline: then
+ * nothing that it uses may be freed.  NULL is allowed. */
+bool sender_stop(struct sender *sender, mono_us deadline);
 
 #endif

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Each promise of docs/guarantees.md names tests, or says that it is not yet proven;
-# each named test exists, and passed in this run.
+# Each promise of docs/guarantees.md names tests, or says that it is not yet proven; each
+# fault names tests; each named test exists, and passed in this run.
 #
 # OUTBOX_RESULTS is the results.txt of ./runtests (status, tier, file and name of
 # each test, separated by tabs); without it only the files are looked for.
@@ -9,7 +9,11 @@ set -eu -o pipefail
 . "$OUTBOX_SRC/tests/lib/tap.sh"
 
 document=$OUTBOX_SRC/docs/guarantees.md
-claims=$(sed -n 's/^- Test: //p' "$document")
+claims=$(
+    sed -n 's/^- Test: //p' "$document"
+    # shellcheck disable=SC2016 # the document's backticks
+    sed -n '/^| F[0-9]/p' "$document" | grep -o '`tests/[^`]*`' | tr -d '`' | sort -u
+)
 
 promises_without_proof() {
     awk '/^##/ { if (promise != "" && !proof) print promise; promise = ""; proof = 0 }
@@ -29,6 +33,11 @@ exists() { # FILE: a program of tests/unit is named without its .c
     [ -f "$OUTBOX_SRC/$1" ] || [ -f "$OUTBOX_SRC/$1.c" ]
 }
 
+faults_without_test() {
+    awk -F '|' '/^\| F[0-9]/ && $5 !~ /`tests\// { print $2 }' "$document"
+}
+
+is "$(faults_without_test)" "" "every fault names a test"
 is "$(promises_without_proof)" "" "every promise names a test or says that it is not yet proven"
 is "$(printf '%s\n' "$claims" | grep -cv '^tests/[^ :]*\(: .*\)\{0,1\}$' || :)" 0 "every claim has the form file: name"
 

@@ -37,7 +37,7 @@ class Relay:
 
     numbers = itertools.count(1)
 
-    def __init__(self, options, fault=None, planted=None, environment=None):
+    def __init__(self, options, fault=None, planted=None, environment=None, prefix=()):
         self.path = f"{tap.TMP}/relay-{os.getpid()}-{next(Relay.numbers)}.log"
         environment = {n: v for n, v in os.environ.items() if not n.startswith("OUTBOX_")} | (environment or {})
         if fault:
@@ -45,7 +45,7 @@ class Relay:
         if planted:
             environment["OUTBOX_PLANTED"] = planted
         with open(self.path, "wb") as log:
-            self.process = tap.spawn([RELAY, *(f"--{n}={v}" for n, v in options.items())],
+            self.process = tap.spawn([*prefix, RELAY, *(f"--{n}={v}" for n, v in options.items())],
                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         # one that a test has stopped would not take the SIGTERM at the test's end
         tap.at_exit(self.send, signal.SIGCONT)
@@ -113,8 +113,8 @@ class Outbox:
         options.update(changes)
         return {n: v for n, v in options.items() if v is not None}
 
-    def start(self, name="relay", fault=None, planted=None, environment=None, **changes):
-        return Relay(self.options(name, **changes), fault, planted, environment)
+    def start(self, name="relay", fault=None, planted=None, environment=None, prefix=(), **changes):
+        return Relay(self.options(name, **changes), fault, planted, environment, prefix)
 
     def sql(self, statement, arguments=None):
         return tap.sql(self.dsn, statement, arguments)

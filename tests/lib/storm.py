@@ -20,6 +20,8 @@ import time
 
 import psycopg2
 
+import clocks
+import ledger
 import proxy
 import relay
 import restarts
@@ -27,6 +29,7 @@ import tap
 
 # Long enough for the slowest: an elected coordinator, an expired lease, a pause of five seconds.
 RECOVERY_MAX = 90
+ledger.Receiver.tolerance = 24 * 3600  # a signature has the relay's time, and its clock is set
 OPTIONS = dict(restarts.OPTIONS, transaction_timeout="5s", connect_timeout="3s", statement_timeout="8s")
 
 
@@ -74,7 +77,8 @@ class Round:
     def __init__(self, scene, seed, **options):
         self.scene, self.seed = scene, seed
         outbox = relay.Outbox(tap.create_database(scene.server))
-        self.options = dict(OPTIONS, dsn=scene.through(outbox.dsn), **options)
+        self.clock = clocks.Clock(f"round-{seed}")
+        self.options = dict(OPTIONS, dsn=scene.through(outbox.dsn), environment=self.clock.environment, **options)
         self.case = restarts.Case(f"seed {seed}", outbox, policy="park", **self.options)
         self.dice = random.Random(seed)
         self.relays = {"relay": self.case.process}
@@ -159,6 +163,11 @@ def relay_paused(storm):
     process.send(signal.SIGSTOP)
     time.sleep(relay.LEASE + storm.dice.uniform(0.5, 3))
     process.send(signal.SIGCONT)
+
+
+def clock_set(storm):
+    """That of the relays, by hours; until the next time."""
+    storm.clock.set(storm.dice.uniform(-6, 6) * 3600)
 
 
 # ---- to PostgreSQL ----
@@ -257,7 +266,7 @@ def all_brokers_killed(storm):
 
 
 # Name to function, and how often each falls beside the others.
-WEIGHTS = {relay_killed: 8, relay_stopped: 4, relay_paused: 4, postgres_restarted: 2, postgres_crashed: 2,
+WEIGHTS = {relay_killed: 8, relay_stopped: 4, relay_paused: 4, clock_set: 2, postgres_restarted: 2, postgres_crashed: 2,
            postgres_away: 1, line_cut: 3, line_silent: 3, transactions_left_open: 2, broker_killed: 2,
            broker_restarted: 2, broker_paused: 2, replicas_lost: 1, all_brokers_killed: 1}
 BLOWS = {blow.__name__: blow for blow in WEIGHTS}

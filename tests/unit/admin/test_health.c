@@ -45,6 +45,12 @@ static void names_each_reason(void **state)
     facts.halt = "marker_missing";
     assert_false(judge(&facts, "halted: marker_missing"));
     facts = well;
+    facts.overdue = 2;
+    facts.overdue_thread = "lane-kafka 1";
+    facts.overdue_for = "Kafka, a commit";
+    facts.overdue_since = NOW - SECONDS(7);
+    assert_false(judge(&facts, "overdue: lane-kafka 1 waits for Kafka, a commit, 7 s beyond the deadline\n"));
+    facts.overdue = 0;
     facts.partitions_ahead = 1;
     assert_false(judge(&facts, "partitions: 1 ahead"));
     facts = well;

@@ -1,4 +1,4 @@
-runtime_tests = %D%/test_die %D%/test_metrics %D%/test_notify %D%/test_repeat %D%/test_sockaddr
+runtime_tests = %D%/test_die %D%/test_metrics %D%/test_notify %D%/test_repeat %D%/test_sockaddr %D%/test_watchdog
 check_PROGRAMS += $(runtime_tests)
 TESTS += $(runtime_tests)
 runtime_test_libs = libsink.la libcore.la libruntime.la libbase.la $(RDKAFKA_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS) -lpthread
@@ -7,3 +7,4 @@ runtime_test_libs = libsink.la libcore.la libruntime.la libbase.la $(RDKAFKA_LIB
 %C%_test_notify_LDADD = $(runtime_test_libs)
 %C%_test_sockaddr_LDADD = $(runtime_test_libs)
 %C%_test_repeat_LDADD = $(runtime_test_libs)
+%C%_test_watchdog_LDADD = $(runtime_test_libs)
