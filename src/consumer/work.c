@@ -65,9 +65,9 @@ static int begin(struct worker *worker, struct partition *partition, int64_t *re
 }
 
 /* What is at hand may go on from the position: records never change. */
-static bool may_keep(const struct partition *partition, int64_t position)
+static bool may_keep(const struct partition *partition, int64_t before, int64_t position)
 {
-    return partition->fetched >= 0 && position >= partition->position && position <= partition->fetched;
+    return partition->fetched >= 0 && position >= before && position <= partition->fetched;
 }
 
 static void acquire(struct worker *worker, struct partition *partition)
@@ -94,7 +94,7 @@ static void acquire(struct worker *worker, struct partition *partition)
                  partition->topic, (int)partition->number, (long long)partition->fence, (long long)position);
     if (position != before)
         partition->plan = (struct plan){0};
-    keep = may_keep(partition, position);
+    keep = may_keep(partition, before, position);
     partition_drop_below(partition, keep ? position : INT64_MAX);
     set_position(partition, position);
     set_stage(partition, keep ? STAGE_FETCHING : STAGE_ACQUIRED, 0);

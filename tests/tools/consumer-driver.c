@@ -9,7 +9,8 @@
  * to its key's row of the table total; with --emit also an event.  What a payload contains tells what else happens:
  * "poison" RETRY, "reject" REJECT, "badsql" a statement that fails, "crash" the end of the session,
  * "sleep:S" S seconds in PostgreSQL, "hang" a handler that does not return, "halt" STOP, "commit" a handler that
- * ends the transaction; "once" fails until it has failed twice.
+ * ends the transaction; "once" fails until it has failed twice, "nap" sleeps 3 s
+ * before it writes anything.
  * SIGTERM stops, SIGUSR1 pauses, SIGUSR2 resumes.  The log is on standard error; the last line tells the counts. */
 #include <getopt.h>
 #include <libpq-fe.h>
@@ -103,6 +104,8 @@ static int sleep_there(PGconn *conn, const outbox_record *record)
 
 static int handle_one(PGconn *conn, outbox_record *record, const struct driver *driver)
 {
+    if (has(record, "nap"))
+        (void)usleep(3000000);
     if (!write_effect(conn, record) || (driver->emit_topic && !emit(conn, record, driver->emit_topic)))
         return OUTBOX_CONSUMER_RETRY;
     if (has(record, "poison")) {
