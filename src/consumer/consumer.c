@@ -139,7 +139,7 @@ int outbox_consumer_run(outbox_consumer *consumer, outbox_error **reterr)
     left_behind = !group_drain(consumer);
     group_mirror(consumer);
     handle_close(consumer, clock_now() + CLOSE_PATIENCE);
-    left_behind = !workers_join(consumer, clock_now() + JOIN_PATIENCE) || left_behind;
+    left_behind = !workers_join(consumer, clock_now() + (left_behind ? 0 : JOIN_PATIENCE)) || left_behind;
     return report(consumer, left_behind, reterr);
 }
 

@@ -134,11 +134,11 @@ static void start_acquired(outbox_consumer *consumer)
 
 /* ---- revoked ---- */
 
-/* Is a worker busy with one that is revoked? */
+/* Is a worker busy with one that is revoked, and waited for? */
 static bool any_busy(const outbox_consumer *consumer)
 {
     for (const struct partition *partition = consumer->partitions; partition; partition = partition->next) {
-        if (partition->revoked && partition->busy)
+        if (partition->revoked && partition->busy && !partition->abandoned)
             return true;
     }
     return false;
@@ -162,6 +162,8 @@ static void settle_revoked(outbox_consumer *consumer)
     deadline = clock_now() + CUT_PATIENCE;
     while (any_busy(consumer) && clock_now() < deadline)
         consumer_wait(consumer, &consumer->settled, deadline);
+    for (struct partition *partition = consumer->partitions; partition; partition = partition->next)
+        partition->abandoned = partition->abandoned || (partition->revoked && partition->busy);
 }
 
 /* Takes what is revoked out of the list; returns it as a list, but for what a worker is busy with still:
@@ -265,7 +267,7 @@ void group_rebalance(rd_kafka_t *handle, rd_kafka_resp_err_t code, rd_kafka_topi
 
 bool group_drain(outbox_consumer *consumer)
 {
-    bool drained;
+    bool drained = true;
 
     pthread_mutex_lock(&consumer->lock);
     for (struct partition *partition = consumer->partitions; partition; partition = partition->next)
@@ -273,7 +275,8 @@ bool group_drain(outbox_consumer *consumer)
     pthread_cond_broadcast(&consumer->work);
     pthread_mutex_unlock(&consumer->lock);
     settle_revoked(consumer);
-    drained = !any_busy(consumer);
+    for (const struct partition *partition = consumer->partitions; partition; partition = partition->next)
+        drained = drained && !partition->abandoned;
     pthread_mutex_unlock(&consumer->lock);
     return drained;
 }

@@ -39,6 +39,7 @@ struct partition {
     enum stage stage;
     bool busy;
     bool revoked;      /* nobody takes it up any more */
+    bool abandoned;    /* its handler did not return in time, and is not waited for again */
     bool orphaned;     /* out of the list: whoever is busy with it frees it */
     bool signalled;    /* there may be records */
     bool check_due;    /* does the fence still stand? */

@@ -3,6 +3,7 @@
 """Consumers that die, come, leave and come back late: no effect is lost or repeated, and each key's are in order.
 
 The oracle reads the topics themselves, and counts effects in a table that forbids no duplicates."""
+import os
 import random
 import threading
 import time
@@ -48,8 +49,9 @@ def finish(site, filler, name, *drivers):
     tap.no_complaints(site.audit(*topics), f"{name}: nothing lost, nothing repeated, all in order ({filler.written})")
 
 
-def deaths(times=10):
+def deaths(times=int(os.environ.get("CONSUMER_KILLS", "4"))):
     site = consumers.Site()
+    site.slow_down()
     dice = random.Random(SEED)
     topics = [site.topic(4), site.topic(2)]
     with Filler(*topics) as filler:
@@ -59,18 +61,18 @@ def deaths(times=10):
             # at times while they take over, at times when they work
             if dice.random() < 0.8:
                 tap.wait_until(lambda: site.effects() > before + dice.randint(1, 150), 20, 0.01)
+                time.sleep(dice.uniform(0, 0.1))
             else:
                 drivers[0].wait_said("event=takeover", 20)
             for driver in drivers:
                 consumers.kill(driver)
-            # their group is not told; the next ones need not wait for its session
-            site.sql("select 1")
     finish(site, filler, f"kill -9, {times} times two", site.start(topics))
 
 
-def restless(seconds=25):
-    """They join and leave every second or two, by SIGTERM or by SIGKILL."""
+def restless(seconds=20):
+    """They join and leave every second or two, by SIGTERM or by SIGKILL, and lose their connections."""
     site = consumers.Site()
+    site.slow_down()
     dice = random.Random(SEED + 1)
     topics = [site.topic(6)]
     drivers = [site.start(topics) for _ in range(2)]
@@ -87,6 +89,7 @@ def restless(seconds=25):
                     consumers.stop(driver, "restless: one leaves")
             elif len(drivers) < 4:
                 drivers.append(site.start(topics, "--batch", str(dice.choice((1, 20, 100)))))
+            site.cut_sessions(0.3)
             moves += 1
     finish(site, filler, f"restless, {moves} moves", *drivers)
 

@@ -36,6 +36,16 @@ def fill(topic, count=0, keys=100, records=(), transaction=None):
     subprocess.run(command + [topic], input=lines, text=True, check=True, timeout=60)
 
 
+# Time for a death to come between the work and its position, and in the midst of a commit.
+SLOW = """
+create function linger() returns trigger language plpgsql as
+$$ begin perform pg_sleep(random() * 0.04); return new; end $$;
+create trigger linger before update of next_offset on outbox.consumer_position for each row execute function linger();
+create constraint trigger linger_more after update of next_offset on outbox.consumer_position
+    deferrable initially deferred for each row execute function linger();
+"""
+
+
 class Driver(relay.Relay):
     """A consumer-driver; its log as that of a relay."""
 
@@ -74,6 +84,14 @@ class Site:
 
     def start(self, topics, *arguments):
         return Driver(self, [topics] if isinstance(topics, str) else topics, arguments)
+
+    def slow_down(self):
+        self.sql(SLOW)
+
+    def cut_sessions(self, share):
+        """Ends some of the consumers' sessions in PostgreSQL."""
+        self.sql("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+                 " and application_name = 'outbox-consumer' and random() < %s", (share,))
 
     def effects(self):
         return self.sql("select count(*) from effect")[0][0]

@@ -1,10 +1,10 @@
 /* topic-fill: writes records into a topic, as any producer might.
  *
- *   topic-fill --bootstrap HOST:PORT [--transaction commit|abort] [--count N --keys K] TOPIC
+ *   topic-fill --bootstrap HOST:PORT [--transaction commit|abort] [--count N --keys K [--size BYTES]] TOPIC
  *
  * Without --count a JSON object a line on standard input: "partition" (-1), "key" and "payload" (texts, or
  * null), "key_hex", "headers" (an object of texts, or null), "timestamp" (ms).  With it N records
- * {"n": 1}... of the keys k0... in turn.  Exits 1 unless all were delivered. */
+ * {"n": 1}... of the keys k0... in turn, filled up with blanks to --size.  Exits 1 unless all were delivered. */
 #include <getopt.h>
 #include <jansson.h>
 #include <librdkafka/rdkafka.h>
@@ -147,15 +147,15 @@ static void produce_line(struct fill *fill, const char *line)
     json_decref(object);
 }
 
-static void produce_count(struct fill *fill, int64_t count, int64_t keys)
+static void produce_count(struct fill *fill, int64_t count, int64_t keys, int size)
 {
     for (int64_t n = 1; n <= count; n++) {
         char key[32];
-        char payload[48];
+        char payload[1024];
         struct record record = {.partition = -1, .key = key, .payload = payload};
 
         record.key_size = (size_t)snprintf(key, sizeof(key), "k%lld", (long long)(n % keys));
-        snprintf(payload, sizeof(payload), "{\"n\": %lld}", (long long)n);
+        snprintf(payload, sizeof(payload), "{\"n\": %lld%*s}", (long long)n, size > 30 ? size - 30 : 0, "");
         produce(fill, &record);
     }
 }
@@ -176,11 +176,12 @@ int main(int argc, char **argv)
                                              {"transaction", required_argument, NULL, 't'},
                                              {"count", required_argument, NULL, 'c'},
                                              {"keys", required_argument, NULL, 'k'},
+                                             {"size", required_argument, NULL, 's'},
                                              {NULL, 0, NULL, 0}};
     const char *bootstrap = NULL, *transaction = NULL;
     int64_t count = 0, keys = 100;
     struct fill fill = {0};
-    int option;
+    int option, size = 0;
 
     while ((option = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
         switch (option) {
@@ -188,6 +189,7 @@ int main(int argc, char **argv)
         case 't': transaction = optarg; break;
         case 'c': count = strtoll(optarg, NULL, 10); break;
         case 'k': keys = strtoll(optarg, NULL, 10); break;
+        case 's': size = (int)strtol(optarg, NULL, 10); break;
         default: return 2;
         }
     }
@@ -196,7 +198,7 @@ int main(int argc, char **argv)
     fill.topic = argv[optind];
     start(&fill, bootstrap, transaction != NULL);
     if (count > 0)
-        produce_count(&fill, count, keys);
+        produce_count(&fill, count, keys, size);
     else
         produce_lines(&fill);
     if (rd_kafka_flush(fill.handle, WAIT_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
