@@ -32,6 +32,9 @@ include %D%/unit/webhook/local.mk
 include %D%/unit/admin/local.mk
 include %D%/unit/cli/local.mk
 endif
+if BUILD_CONSUMER
+include %D%/unit/consumer/local.mk
+endif
 endif
 if BUILD_RELAY
 include %D%/tools/local.mk
