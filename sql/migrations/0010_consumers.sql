@@ -209,4 +209,5 @@ BEGIN
 END $$;
 GRANT INSERT ON outbox.new_event TO outbox_consumer;
 GRANT USAGE ON SEQUENCE outbox.event_seq TO outbox_consumer;
+GRANT SELECT ON SEQUENCE outbox.consumer_fence_seq TO outbox_reader, outbox_relay, outbox_admin;
 GRANT SELECT ON outbox.consumer_position, outbox.consumer_parked_key TO outbox_reader, outbox_relay, outbox_admin;

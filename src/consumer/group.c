@@ -333,8 +333,8 @@ static int subscribe(outbox_consumer *consumer, outbox_error **reterr)
     code = rd_kafka_subscribe(consumer->handle, list);
     rd_kafka_topic_partition_list_destroy(list);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return outbox__fail(reterr, OUTBOX_EINVAL, "topic", "cannot subscribe: %s; look at the names and patterns of topics",
-                            rd_kafka_err2str(code));
+        return outbox__fail(reterr, OUTBOX_EINVAL, "topic",
+                            "cannot subscribe: %s; look at the names and patterns of topics", rd_kafka_err2str(code));
     return OUTBOX_OK;
 }
 

@@ -114,7 +114,8 @@ static bool check_version(outbox_error **reterr)
 
     if (version >= 0x020002 && version != 0x020500 && version != 0x020a00)
         return true;
-    outbox__fail(reterr, OUTBOX_ESTATE, NULL, "librdkafka %s must not be used; install 2.0.2 or later, but not 2.5.0 or 2.10.0",
+    outbox__fail(reterr, OUTBOX_ESTATE, NULL,
+                 "librdkafka %s must not be used; install 2.0.2 or later, but not 2.5.0 or 2.10.0",
                  rd_kafka_version_str());
     return false;
 }

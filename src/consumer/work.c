@@ -90,8 +90,9 @@ static void acquire(struct worker *worker, struct partition *partition)
         return;
     }
     consumer_count(worker->consumer, OUTBOX_CONSUMER_TAKEOVERS, 1);
-    consumer_log(worker->consumer, OUTBOX_CONSUMER_INFO, "takeover", "topic %s, partition %d, fence %lld, from offset %lld",
-                 partition->topic, (int)partition->number, (long long)partition->fence, (long long)position);
+    consumer_log(worker->consumer, OUTBOX_CONSUMER_INFO, "takeover",
+                 "topic %s, partition %d, fence %lld, from offset %lld", partition->topic, (int)partition->number,
+                 (long long)partition->fence, (long long)position);
     if (position != before)
         partition->plan = (struct plan){0};
     keep = may_keep(partition, before, position);
@@ -368,8 +369,8 @@ static void judge(struct worker *worker, struct partition *partition, size_t cou
         return;
     }
     if (status == PQTRANS_IDLE || PQpipelineStatus(pg_raw(worker->pg)) != PQ_PIPELINE_OFF) {
-        end_by_handler(worker, partition, "the handler has ended the transaction, or left the pipeline mode on, which it"
-                                          " must not");
+        end_by_handler(worker, partition,
+                       "the handler has ended the transaction, or left the pipeline mode on, which it must not");
         return;
     }
     note_handlers_reason(worker, partition, count);
@@ -378,8 +379,9 @@ static void judge(struct worker *worker, struct partition *partition, size_t cou
     } else if (answer == OUTBOX_CONSUMER_DONE && status == PQTRANS_INTRANS) {
         commit(worker, partition, count);
     } else if (answer < OUTBOX_CONSUMER_DONE || answer >= OUTBOX_CONSUMER_STOP) {
-        end_by_handler(worker, partition, answer == OUTBOX_CONSUMER_STOP ? "the handler asked to stop"
-                                                                         : "the handler gave an answer that there is not");
+        end_by_handler(worker, partition,
+                       answer == OUTBOX_CONSUMER_STOP ? "the handler asked to stop"
+                                                      : "the handler gave an answer that there is not");
     } else {
         if (answer == OUTBOX_CONSUMER_DONE)
             note_reason(partition, "a statement has failed, but the handler did not tell");

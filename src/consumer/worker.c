@@ -115,8 +115,8 @@ void worker_trouble(struct worker *worker, const char *what, outbox_error *err)
         outbox_error_free(err);
         return;
     }
-    outbox__fail_sqlstate(&told, outbox_error_code(err), outbox_error_field(err), outbox_error_sqlstate(err), "%s: %s%s",
-                          what, outbox_error_message(err), remedy_for(err));
+    outbox__fail_sqlstate(&told, outbox_error_code(err), outbox_error_field(err), outbox_error_sqlstate(err),
+                          "%s: %s%s", what, outbox_error_message(err), remedy_for(err));
     outbox_error_free(err);
     consumer_fail(worker->consumer, told);
 }
