@@ -26,7 +26,7 @@ bench_dispatch_raw_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS)
 bench_dispatch_raw_LDADD = libruntime.la libbase.la $(CURL_LIBS) $(CRYPTO_LIBS) -lpthread
 endif
 
-if BUILD_CONSUMER
+if BUILD_RELAY
 EXTRA_PROGRAMS += %D%/consume-raw %D%/consume-library
 bench_binaries += %D%/consume-raw$(EXEEXT) %D%/consume-library$(EXEEXT)
 bench_consume_raw_SOURCES = %D%/consume_raw.c %D%/consume_rows.c %D%/consume_rows.h

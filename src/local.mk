@@ -29,7 +29,5 @@ include %D%/webhook/local.mk
 include %D%/admin/local.mk
 include %D%/relay/local.mk
 include %D%/cli/local.mk
-endif
-if BUILD_CONSUMER
 include %D%/consumer/local.mk
 endif

@@ -31,8 +31,6 @@ include %D%/unit/sink/local.mk
 include %D%/unit/webhook/local.mk
 include %D%/unit/admin/local.mk
 include %D%/unit/cli/local.mk
-endif
-if BUILD_CONSUMER
 include %D%/unit/consumer/local.mk
 endif
 endif

@@ -1,5 +1,5 @@
-# The consumer library: beside liboutbox, since it needs librdkafka.  Shared only, as the names inside are
-# not all its own; of other parts it takes the files that it needs, and none that logs.
+# The consumer library: beside liboutbox, since it needs librdkafka.  Shared, if shared libraries are built at
+# all, as the names inside are not all its own; of other parts it takes the files that it needs, and none that logs.
 noinst_LTLIBRARIES += libconsumer.la
 libconsumer_la_SOURCES = \
     %D%/consumer.c \
@@ -27,7 +27,10 @@ consumer_libs = $(RDKAFKA_LIBS) $(LIBPQ_LIBS) $(JANSSON_LIBS) $(SSL_LIBS) $(CRYP
 lib_LTLIBRARIES += liboutbox-consumer.la
 liboutbox_consumer_la_SOURCES =
 liboutbox_consumer_la_LIBADD = libconsumer.la libpgconn.la libbase.la $(consumer_libs)
-liboutbox_consumer_la_LDFLAGS = $(AM_LDFLAGS) -shared -no-undefined -version-info $(OUTBOX_LT_VERSION)
+liboutbox_consumer_la_LDFLAGS = $(AM_LDFLAGS) -no-undefined -version-info $(OUTBOX_LT_VERSION)
+if BUILD_SHARED
+liboutbox_consumer_la_LDFLAGS += -shared
+endif
 EXTRA_DIST += %D%/liboutbox-consumer.map
 if HAVE_VERSION_SCRIPT
 liboutbox_consumer_la_LDFLAGS += -Wl,--version-script,$(srcdir)/%D%/liboutbox-consumer.map

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 200
+# deadline: 150
 """Consumers that die, come, leave and come back late: no effect is lost or repeated, and each key's are in order.
 
 The oracle reads the topics themselves, and counts effects in a table that forbids no duplicates."""
@@ -49,14 +49,14 @@ def finish(site, filler, name, *drivers):
     tap.no_complaints(site.audit(*topics), f"{name}: nothing lost, nothing repeated, all in order ({filler.written})")
 
 
-def deaths(times=int(os.environ.get("CONSUMER_KILLS", "4"))):
+def deaths(times=int(os.environ.get("CONSUMER_KILLS", "3"))):
     site = consumers.Site()
     site.slow_down()
     dice = random.Random(SEED)
     topics = [site.topic(4), site.topic(2)]
     with Filler(*topics) as filler:
         for _ in range(times):
-            drivers = [site.start(topics, "--batch", str(dice.choice((1, 7, 100))), "--workers", "3") for _ in range(2)]
+            drivers = [site.start(topics, "--batch", str(dice.choice((7, 100))), "--workers", "3") for _ in range(2)]
             before = site.effects()
             # at times while they take over, at times when they work
             if dice.random() < 0.8:
@@ -69,7 +69,7 @@ def deaths(times=int(os.environ.get("CONSUMER_KILLS", "4"))):
     finish(site, filler, f"kill -9, {times} times two", site.start(topics))
 
 
-def restless(seconds=20):
+def restless(seconds=int(os.environ.get("CONSUMER_SECONDS", "12"))):
     """They join and leave every second or two, by SIGTERM or by SIGKILL, and lose their connections."""
     site = consumers.Site()
     site.slow_down()
@@ -88,7 +88,7 @@ def restless(seconds=20):
                 else:
                     consumers.stop(driver, "restless: one leaves")
             elif len(drivers) < 4:
-                drivers.append(site.start(topics, "--batch", str(dice.choice((1, 20, 100)))))
+                drivers.append(site.start(topics, "--batch", str(dice.choice((20, 100)))))
             site.cut_sessions(0.3)
             moves += 1
     finish(site, filler, f"restless, {moves} moves", *drivers)

@@ -37,9 +37,7 @@ noinst_PROGRAMS += %D%/topic-fill
 tests_tools_topic_fill_SOURCES = %D%/topic-fill.c
 tests_tools_topic_fill_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS)
 tests_tools_topic_fill_LDADD = $(RDKAFKA_LIBS) $(JANSSON_LIBS)
-if BUILD_CONSUMER
 noinst_PROGRAMS += %D%/consumer-driver
 tests_tools_consumer_driver_SOURCES = %D%/consumer-driver.c
 tests_tools_consumer_driver_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) -pthread
 tests_tools_consumer_driver_LDADD = liboutbox-consumer.la liboutbox.la $(LIBPQ_LIBS) -lpthread
-endif
