@@ -142,7 +142,7 @@ END $$;
 
 -- Function:  outbox.consumer_seek(consumer, topic, partition, next_offset, reason)
 -- Has a consumer go on from another offset: what it skips is not done, what it repeats is
--- done again.  Running instances notice within seconds.
+-- done again.  Running instances notice with their next transaction, or within 10 seconds.
 CREATE FUNCTION outbox.consumer_seek(p_consumer text, p_topic text, p_partition integer, p_next_offset bigint,
                                      p_reason text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

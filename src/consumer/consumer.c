@@ -133,7 +133,7 @@ int outbox_consumer_run(outbox_consumer *consumer, outbox_error **reterr)
     if (consumer->ran)
         return outbox__fail(reterr, OUTBOX_ESTATE, NULL, "a consumer runs once; make another");
     consumer->ran = true;
-    if (workers_start(consumer, reterr))
+    if (workers_start(consumer))
         group_poll(consumer);
     atomic_store(&consumer->stopping, true);
     left_behind = !group_drain(consumer);

@@ -7,7 +7,7 @@
 
 #define POLL_MS 100
 #define MIRROR_EVERY SECONDS(2)
-#define CHECK_EVERY SECONDS(5)
+#define CHECK_EVERY SECONDS(10)
 /* After the connection was cut: until a handler has to have noticed. */
 #define CUT_PATIENCE SECONDS(10)
 

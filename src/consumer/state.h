@@ -150,7 +150,8 @@ void group_free_partitions(outbox_consumer *consumer);
 
 /* worker.c ---- */
 
-bool workers_start(outbox_consumer *consumer, outbox_error **reterr);
+/* False: the consumer has failed. */
+bool workers_start(outbox_consumer *consumer);
 /* Joins them; false: one did not end before the deadline and is left behind. */
 bool workers_join(outbox_consumer *consumer, mono_us deadline);
 void workers_free(outbox_consumer *consumer);

@@ -272,24 +272,21 @@ static bool start_one(outbox_consumer *consumer, struct worker *worker)
     return worker->started;
 }
 
-bool workers_start(outbox_consumer *consumer, outbox_error **reterr)
+bool workers_start(outbox_consumer *consumer)
 {
     int count = consumer->options->workers;
     sigset_t all, before;
     bool fine = true;
 
     consumer->workers = calloc((size_t)count, sizeof(*consumer->workers));
-    if (!consumer->workers) {
-        outbox__fail_memory(reterr);
-        return false;
-    }
-    consumer->worker_count = count;
+    consumer->worker_count = consumer->workers ? count : 0;
     /* The host's signals are for the host's threads. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (int i = 0; i < count && fine; i++)
+    for (int i = 0; i < consumer->worker_count && fine; i++)
         fine = start_one(consumer, &consumer->workers[i]);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    fine = fine && consumer->workers;
     if (!fine) {
         outbox_error *err = NULL;
 
