@@ -231,16 +231,18 @@ OUTBOX_API int outbox_consumer_options_set_transaction_timeout(outbox_consumer_o
  * milliseconds: 0 to 600000; 5000 unless set.  Then it is cancelled and rolled back. */
 OUTBOX_API int outbox_consumer_options_set_drain_timeout(outbox_consumer_options *options, int milliseconds);
 
-/* Receives what there is to tell: level is one of the below, event a short name ("revoked",
- * "retry", ...; docs/consumers.md lists them), text a line for people without payloads, keys or secrets.  Called
- * by any thread of the consumer; must not call the consumer. */
-typedef void (*outbox_consumer_log)(int level, const char *event, const char *text, void *context);
+/* How much it matters. */
 enum outbox_consumer_level {
     OUTBOX_CONSUMER_ERROR,
     OUTBOX_CONSUMER_WARNING,
     OUTBOX_CONSUMER_INFO,
     OUTBOX_CONSUMER_DEBUG
 };
+
+/* Receives what there is to tell: level is one of the below, event a short name ("revoked",
+ * "retry", ...; docs/consumers.md lists them), text a line for people without payloads, keys or secrets.  Called
+ * by any thread of the consumer; must not call the consumer. */
+typedef void (*outbox_consumer_log)(int level, const char *event, const char *text, void *context);
 
 /* Sets it.  NULL: nothing is told. */
 OUTBOX_API int outbox_consumer_options_set_log(outbox_consumer_options *options, outbox_consumer_log log,
