@@ -239,7 +239,7 @@ enum outbox_consumer_level {
     OUTBOX_CONSUMER_DEBUG
 };
 
-/* Receives what there is to tell: level is one of the below, event a short name ("revoked",
+/* Receives what there is to tell: level is one of enum outbox_consumer_level, event a short name ("revoked",
  * "retry", ...; docs/consumers.md lists them), text a line for people without payloads, keys or secrets.  Called
  * by any thread of the consumer; must not call the consumer. */
 typedef void (*outbox_consumer_log)(int level, const char *event, const char *text, void *context);
