@@ -26,8 +26,19 @@ bench_dispatch_raw_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS)
 bench_dispatch_raw_LDADD = libruntime.la libbase.la $(CURL_LIBS) $(CRYPTO_LIBS) -lpthread
 endif
 
+if BUILD_RELAY
+EXTRA_PROGRAMS += %D%/consume-raw %D%/consume-library
+bench_binaries += %D%/consume-raw$(EXEEXT) %D%/consume-library$(EXEEXT)
+bench_consume_raw_SOURCES = %D%/consume_raw.c %D%/consume_rows.c %D%/consume_rows.h
+bench_consume_raw_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(RDKAFKA_CFLAGS)
+bench_consume_raw_LDADD = libruntime.la $(LIBPQ_LIBS) $(RDKAFKA_LIBS) -lpthread
+bench_consume_library_SOURCES = %D%/consume_library.c %D%/consume_rows.c %D%/consume_rows.h
+bench_consume_library_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS)
+bench_consume_library_LDADD = liboutbox-consumer.la liboutbox.la libruntime.la $(LIBPQ_LIBS) -lpthread
+endif
+
 .PHONY: bench-programs
 bench-programs: $(bench_binaries)
 
-EXTRA_DIST += %D%/run %D%/lib/dispatch.py %D%/lib/drain.py %D%/lib/latency.py %D%/lib/report.py %D%/lib/retention.py %D%/lib/rounds.py %D%/lib/servers.py %D%/lib/writers.py
+EXTRA_DIST += %D%/run %D%/lib/consume.py %D%/lib/dispatch.py %D%/lib/drain.py %D%/lib/latency.py %D%/lib/report.py %D%/lib/retention.py %D%/lib/rounds.py %D%/lib/servers.py %D%/lib/writers.py
 CLEANFILES += $(EXTRA_PROGRAMS)

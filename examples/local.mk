@@ -2,4 +2,7 @@
 if BUILD_EXAMPLES
 include %D%/publisher/local.mk
 include %D%/webhook-receiver/local.mk
+if BUILD_RELAY
+include %D%/consumer/local.mk
+endif
 endif

@@ -9,7 +9,7 @@ DECLARE
     acting    text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
     FOREACH role_name IN ARRAY ARRAY['outbox_owner', 'outbox_maintenance', 'outbox_writer',
-                                     'outbox_relay', 'outbox_reader', 'outbox_admin'] LOOP
+                                     'outbox_relay', 'outbox_reader', 'outbox_admin', 'outbox_consumer'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role_name) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
@@ -45,7 +45,7 @@ BEGIN
         CREATE SCHEMA outbox AUTHORIZATION outbox_owner;
         REVOKE ALL ON SCHEMA outbox FROM PUBLIC;
         GRANT USAGE ON SCHEMA outbox TO outbox_maintenance, outbox_writer, outbox_relay,
-                                        outbox_reader, outbox_admin;
+                                        outbox_reader, outbox_admin, outbox_consumer;
     END IF;
 END
 $bootstrap$;

@@ -9,7 +9,8 @@ outbox_migrations = \
     %D%/migrations/0006_webhooks.sql \
     %D%/migrations/0007_grants.sql \
     %D%/migrations/0008_operate.sql \
-    %D%/migrations/0009_retention.sql
+    %D%/migrations/0009_retention.sql \
+    %D%/migrations/0010_consumers.sql
 outbox_embed = cd '$(srcdir)' && $(SHELL) %D%/embed.sh
 
 EXTRA_DIST += %D%/embed.sh

@@ -14,6 +14,7 @@
 #   admin    the relay's pages for operators            base runtime
 #   relay    outbox-relay: the parts joined             all of the above but api, event
 #   cli      outboxctl                                  all of the above but source, admin, relay
+#   consumer  the consumer library                      base runtime pg sink
 include %D%/base/local.mk
 include %D%/event/local.mk
 include %D%/api/local.mk
@@ -28,4 +29,5 @@ include %D%/webhook/local.mk
 include %D%/admin/local.mk
 include %D%/relay/local.mk
 include %D%/cli/local.mk
+include %D%/consumer/local.mk
 endif

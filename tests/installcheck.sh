@@ -92,6 +92,35 @@ if [ -e "$DESTDIR$libdir/liboutbox.so" ]; then
     build_and_run "C++, shared" "$cxx" consumer.cc "$libs"
     build_example "$3"
 fi
+# The consumer library, by its own package, which asks for that of outbox.
+if [ -e "$DESTDIR$libdir/liboutbox-consumer.so" ]; then
+    cat >"$work/subscriber.c" <<'END'
+#include <outbox/consumer.h>
+#include <outbox/outbox.h>
+#include <stdio.h>
+
+int main(void)
+{
+    outbox_consumer_options *options = outbox_consumer_options_new();
+    outbox_consumer *consumer = NULL;
+    outbox_error *err = NULL;
+    int r = outbox_consumer_new(options, &consumer, &err);
+
+    outbox_consumer_options_free(options);
+    if (r != OUTBOX_EINVAL || outbox_error_code(err) != r) {
+        fprintf(stderr, "made a consumer of nothing: %d\n", r);
+        return 1;
+    }
+    outbox_error_free(err); /* liboutbox frees what liboutbox-consumer made */
+    outbox_consumer_free(consumer);
+    puts(outbox_version());
+    return 0;
+}
+END
+    prefix=$DESTDIR$(pkg-config --variable=prefix outbox-consumer)
+    libs="$(pkg-config --define-variable=prefix="$prefix" --libs outbox-consumer) $(config --libs libpq)"
+    build_and_run "C, consumer library" "$cc -std=c11" subscriber.c "$libs"
+fi
 if [ -e "$DESTDIR$libdir/liboutbox.a" ]; then
     # The archive needs what Requires.private names.  --static itself would ask for the archives of
     # those, too, down to Kerberos', and few systems have them all.

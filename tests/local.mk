@@ -31,6 +31,7 @@ include %D%/unit/sink/local.mk
 include %D%/unit/webhook/local.mk
 include %D%/unit/admin/local.mk
 include %D%/unit/cli/local.mk
+include %D%/unit/consumer/local.mk
 endif
 endif
 if BUILD_RELAY

@@ -1,6 +1,7 @@
 #include "base/error.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,13 +10,14 @@
 
 struct outbox_error {
     int code;
+    bool fixed; /* not from the heap; told here, since liboutbox-consumer has a copy of this file */
     char field[32];
     char sqlstate[6];
     char message[512];
 };
 
 /* What is reported when there is no memory for a report. */
-static struct outbox_error no_memory = {OUTBOX_ENOMEM, "", "", "out of memory"};
+static struct outbox_error no_memory = {OUTBOX_ENOMEM, true, "", "", "out of memory"};
 
 /* One line of UTF-8 for people: what a server said may hold anything. */
 static void tidy(char *message, size_t room)
@@ -105,7 +107,7 @@ const char *outbox_error_sqlstate(const outbox_error *err)
 
 void outbox_error_free(outbox_error *err)
 {
-    if (err != &no_memory)
+    if (err && !err->fixed)
         free(err);
 }
 

@@ -128,7 +128,9 @@ static struct pg *open_watched(const struct pg_conn_settings *settings, outbox_e
         outbox__fail_memory(reterr);
         goto fail;
     }
-    if (pg_secure_check(pg->raw, reterr) < 0 || finish_connecting(pg, deadline, reterr) < 0)
+    if (!settings->allow_plaintext && pg_secure_check(pg->raw, reterr) < 0)
+        goto fail;
+    if (finish_connecting(pg, deadline, reterr) < 0)
         goto fail;
     if (PQsetnonblocking(pg->raw, 1) != 0) {
         fail_connection(pg, OUTBOX_ECONNECTION, "cannot make the connection non-blocking", reterr);

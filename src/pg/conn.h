@@ -17,6 +17,7 @@ struct pg_conn_settings {
     const char *dsn;              /* conninfo string or URI, not NULL */
     const char *application_name; /* unless the dsn names one */
     mono_us connect_timeout;
+    bool allow_plaintext;         /* to other machines; as if the policy said so */
 };
 
 struct pg;

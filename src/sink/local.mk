@@ -6,6 +6,7 @@ libsink_la_SOURCES = \
     %D%/kafka.c %D%/kafka.h \
     %D%/marker.c %D%/marker.h \
     %D%/pipeline.c %D%/pipeline.h \
+    %D%/plain.c %D%/plain.h \
     %D%/producer.c %D%/producer.h \
     %D%/progress.c %D%/progress.h \
     %D%/record.c %D%/record.h \

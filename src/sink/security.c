@@ -1,119 +1,26 @@
 #include "sink/security.h"
 
-#include <errno.h>
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
-#include "runtime/loopback.h"
+#include "sink/plain.h"
 
 /* The first release whose SCRAM works with brokers that check the nonce. */
 #define SCRAM_FIXED 0x02060100
 
-/* ---- what may be spoken to without TLS ---- */
-
-static const char *setting(const struct kafka_settings *settings, const char *name)
-{
-    for (size_t i = 0; i < settings->property_count; i++) {
-        if (strcmp(settings->properties[i].name, name) == 0)
-            return settings->properties[i].value;
-    }
-    return "";
-}
-
-static bool is_tls(const char *protocol)
-{
-    return strcasecmp(protocol, "ssl") == 0 || strcasecmp(protocol, "sasl_ssl") == 0;
-}
-
-static bool uses_tls(const struct kafka_settings *settings)
-{
-    return is_tls(setting(settings, "security.protocol"));
-}
-
-/* The host of "[protocol://]host[:port]", which may be an IPv6 address in brackets. */
-static const char *host_of(const char *entry, size_t size, size_t *ret_size)
-{
-    const char *end = entry + size;
-    const char *scheme = memmem(entry, size, "://", 3);
-    const char *colon;
-
-    if (scheme)
-        entry = scheme + 3;
-    while (entry < end && *entry == ' ')
-        entry++;
-    if (entry < end && *entry == '[') {
-        colon = memchr(entry, ']', (size_t)(end - entry));
-        entry++;
-    } else {
-        colon = memchr(entry, ':', (size_t)(end - entry));
-    }
-    *ret_size = (size_t)((colon ? colon : end) - entry);
-    return entry;
-}
-
-static int check_servers(const char *servers, const char *protocol, outbox_error **reterr)
-{
-    while (*servers) {
-        size_t size = strcspn(servers, ",");
-        size_t host_size;
-        const char *host = host_of(servers, size, &host_size);
-
-        if (host_size > 0 && !loopback_name(host, host_size))
-            return outbox__fail(reterr, OUTBOX_EINVAL, "security.protocol",
-                                "kafka.security.protocol=%s: \"%.*s\" of kafka.bootstrap.servers is not this machine,"
-                                " and would be spoken to without encryption: set kafka.security.protocol=SASL_SSL or"
-                                " SSL (or insecure=yes)",
-                                protocol[0] ? protocol : "plaintext", (int)host_size, host);
-        servers += size + (servers[size] == ',');
-    }
-    return OUTBOX_OK;
-}
-
-bool security_only_loopback(const struct kafka_settings *settings)
-{
-    return !settings->insecure && !uses_tls(settings);
-}
-
-int security_check(const struct kafka_settings *settings, outbox_error **reterr)
-{
-    const char *protocol = setting(settings, "security.protocol");
-
-    if (!security_only_loopback(settings))
-        return OUTBOX_OK;
-    if (check_servers(setting(settings, "bootstrap.servers"), protocol, reterr) < 0 ||
-        check_servers(setting(settings, "metadata.broker.list"), protocol, reterr) < 0)
-        return OUTBOX_EINVAL;
-    return OUTBOX_OK;
-}
-
 const char *security_weakness(const struct kafka_settings *settings)
 {
-    if (!uses_tls(settings))
+    if (!plain_uses_tls(settings))
         return NULL;
-    if (strcasecmp(setting(settings, "enable.ssl.certificate.verification"), "false") == 0)
+    if (strcasecmp(plain_setting(settings, "enable.ssl.certificate.verification"), "false") == 0)
         return "kafka.enable.ssl.certificate.verification=false: whoever answers in place of a broker is believed;"
                " remove it and set kafka.ssl.ca.location";
-    if (strcasecmp(setting(settings, "ssl.endpoint.identification.algorithm"), "none") == 0)
+    if (strcasecmp(plain_setting(settings, "ssl.endpoint.identification.algorithm"), "none") == 0)
         return "kafka.ssl.endpoint.identification.algorithm=none: any certificate of the CA is believed;"
                " remove it";
     return NULL;
-}
-
-/* Brokers tell clients to come to other addresses, so the names in the settings are not
- * all: this is what is really dialled.  A broker's thread. */
-static int connect_loopback(int socket, const struct sockaddr *address, int size, const char *id, void *opaque)
-{
-    struct kafka_client *client = opaque;
-
-    (void)id;
-    if (!loopback_address(address)) {
-        atomic_store(&client->plain_refused, true);
-        return EPERM;
-    }
-    return connect(socket, address, (socklen_t)size) == 0 || errno == EINPROGRESS ? 0 : errno;
 }
 
 /* OpenSSL's X509_V_ERR_...; librdkafka may have one of its own, but these never change. */
@@ -165,7 +72,7 @@ static int note_certificate(rd_kafka_t *handle, const char *name, int32_t broker
 void security_watch(struct rd_kafka_conf_s *conf, bool plain_only_loopback)
 {
     if (plain_only_loopback)
-        rd_kafka_conf_set_connect_cb(conf, connect_loopback);
+        rd_kafka_conf_set_connect_cb(conf, plain_connect);
     else /* fails in a librdkafka without TLS, which then refuses the protocol as well */
         rd_kafka_conf_set_ssl_cert_verify_cb(conf, note_certificate);
 }
@@ -205,7 +112,7 @@ enum kafka_trouble security_trouble(struct kafka_client *client, int code, const
     if (strstr(text, "Invalid response size 35251") || strstr(text, "connecting to a SSL listener"))
         return KAFKA_TROUBLE_WANTS_TLS;
     /* With nothing that came before it, as a broker that is down would have given. */
-    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !is_tls(value_of(client, "security.protocol")))
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !plain_is_tls(value_of(client, "security.protocol")))
         return KAFKA_TROUBLE_SILENT;
     if (code == RD_KAFKA_RESP_ERR__SSL || strstr(text, "SSL"))
         return tls_trouble(client, text);

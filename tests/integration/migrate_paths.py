@@ -66,7 +66,7 @@ def check_dry_run(dsn, on):
     before = tap.sql(dsn, "SELECT count(*) FROM pg_namespace")
     status, output, errors = tap.outboxctl(dsn, "migrate", "--dry-run")
     tap.is_((status, errors), (0, ""), f"{on}: --dry-run succeeds on an empty database")
-    tap.like(output, "would apply 0001_foundation\n(.*\n)*would apply 0009_retention(\n.*)*$", f"{on}: and lists what it would do")
+    tap.like(output, "would apply 0001_foundation\n(.*\n)*would apply 0010_consumers(\n.*)*$", f"{on}: and lists what it would do")
     status, output, _ = tap.outboxctl(dsn, "migrate", "--dry-run", "--json")
     plan = json.loads(output)
     tap.is_((plan["pending"][:2], plan["version"]), ([1, 2], 0), f"{on}: as JSON too")

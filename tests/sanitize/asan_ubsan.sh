@@ -12,7 +12,7 @@ build_with "$dir" address,undefined || bail "the sanitized build failed"
 tap_point 0 "builds with -fsanitize=address,undefined"
 unit_tests_on "$dir"
 for script in tests/integration/emit_c.sh tests/integration/relay_basic.py tests/integration/relay_admin.py \
-    tests/integration/webhook_dispatch; do
+    tests/integration/webhook_dispatch tests/integration/consumer_failures.py; do
     script_on "$dir" "$script"
 done
 done_testing

@@ -20,7 +20,9 @@ SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_
     'standing', 'same_files', 'settle_here', 'enable', 'adopt', 'beyond_positions', 'rebase', 'event_present',
     'partition_ahead', 'open_events', 'partition_held', 'partition_droppable', 'partition_keep',
     'partition_retire', 'partition_table', 'partition_forget', 'kept_expire', 'delivery_expire', 'slot_expire',
-    'audit_expire', 'lane_map_commit', 'release_pending', 'relay_check_in', 'lane_set', 'lane_pause', 'lane_resume', 'lane_move']);
+    'audit_expire', 'lane_map_commit', 'release_pending', 'relay_check_in', 'lane_set', 'lane_pause', 'lane_resume', 'lane_move',
+    'consumer_acquire', 'consumer_advance', 'consumer_fence', 'consumer_park_key', 'consumer_park_behind',
+    'consumer_parked_keys', 'consumer_release_key', 'consumer_seek', 'consumer_forget']);
 
 SELECT is((SELECT array_agg(signature ORDER BY signature COLLATE "C") FROM f WHERE name = 'emit'),
           ARRAY['outbox.emit(text,text,bytea,text,text,jsonb,uuid,text,integer,text,text,timestamp with time zone,text)',
@@ -33,6 +35,8 @@ SELECT is_empty($$
 $$, 'every SECURITY DEFINER function pins its search_path, pg_temp last');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE definer),
           ARRAY['admit', 'admit_json', 'adopt', 'audit_expire', 'audit_migration', 'beyond_positions', 'claim_ids',
+                'consumer_acquire', 'consumer_advance', 'consumer_fence', 'consumer_forget', 'consumer_park_behind',
+                'consumer_park_key', 'consumer_parked_keys', 'consumer_release_key', 'consumer_seek',
                 'delivery_claim', 'delivery_expire', 'delivery_finish', 'delivery_recover', 'delivery_resolve',
                 'delivery_retry', 'delivery_retry_of', 'delivery_revive', 'emit_event', 'emit_events', 'enable',
                 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
@@ -107,7 +111,8 @@ SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility
           ARRAY['bucket', 'check_headers', 'day_slot', 'hmac_sha256', 'lock_class', 'pattern_to_like', 'patterns_to_like'],
           'the immutable ones');
 SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE volatility = 's'),
-          ARRAY['batch', 'batch_rows', 'beyond_positions', 'check_event', 'event_present', 'lane_interval',
+          ARRAY['batch', 'batch_rows', 'beyond_positions', 'check_event', 'consumer_fence', 'consumer_parked_keys',
+                'event_present', 'lane_interval',
                 'max_payload_bytes', 'open_events', 'parked_content', 'parked_topics', 'partition_ahead',
                 'partition_table', 'place', 'recent_rows', 'release_pending',
                 'same_files', 'standing', 'xids_ahead'], 'the stable ones');

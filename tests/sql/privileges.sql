@@ -1,6 +1,6 @@
 -- Who may do what: the exact lists.  A writer can only emit.
 BEGIN;
-SELECT plan(74);
+SELECT plan(77);
 
 -- Runs a statement as a role; returns 'done', or the SQLSTATE.  What it did is undone.
 CREATE FUNCTION pg_temp.try(role_name text, statement text) RETURNS text LANGUAGE plpgsql AS $$
@@ -24,7 +24,8 @@ SELECT c.oid, c.relname::text AS name, c.relkind AS kind FROM pg_class c
 -- what a role may do with tables and sequences, but SELECT; by itself, not by membership of others
 CREATE TEMP VIEW may_change AS
 SELECT r.role_name, relation.name, privilege
-  FROM (VALUES ('outbox_writer'), ('outbox_relay'), ('outbox_reader'), ('outbox_admin')) AS r(role_name), relation,
+  FROM (VALUES ('outbox_writer'), ('outbox_relay'), ('outbox_reader'), ('outbox_admin'), ('outbox_consumer'))
+       AS r(role_name), relation,
        unnest(CASE WHEN relation.kind = 'S' THEN ARRAY['USAGE', 'UPDATE']
               ELSE ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'] END) AS privilege
  WHERE CASE WHEN relation.kind = 'S' THEN has_sequence_privilege(r.role_name, relation.oid, privilege)
@@ -33,33 +34,35 @@ SELECT r.role_name, relation.name, privilege
                     AND has_any_column_privilege(r.role_name, relation.oid, privilege) END;
 CREATE TEMP VIEW may_read AS
 SELECT r.role_name, relation.name
-  FROM (VALUES ('outbox_writer'), ('outbox_relay'), ('outbox_reader'), ('outbox_admin')) AS r(role_name), relation
+  FROM (VALUES ('outbox_writer'), ('outbox_relay'), ('outbox_reader'), ('outbox_admin'), ('outbox_consumer'))
+       AS r(role_name), relation
  WHERE CASE WHEN relation.kind = 'S' THEN has_sequence_privilege(r.role_name, relation.oid, 'SELECT')
             ELSE has_any_column_privilege(r.role_name, relation.oid, 'SELECT') END;
 CREATE TEMP VIEW may_execute AS
 SELECT r.role_name, array_agg(DISTINCT p.proname::text ORDER BY p.proname::text) AS names
   FROM (VALUES ('outbox_writer'), ('outbox_relay'), ('outbox_reader'), ('outbox_admin'),
-               ('outbox_maintenance')) AS r(role_name)
+               ('outbox_maintenance'), ('outbox_consumer')) AS r(role_name)
   JOIN pg_proc p ON p.pronamespace = 'outbox'::regnamespace AND has_function_privilege(r.role_name, p.oid, 'EXECUTE')
  GROUP BY r.role_name;
 
 -- The roles -------------------------------------------------------------------------------
 SELECT is_empty($$
     SELECT rolname FROM pg_roles WHERE rolname LIKE 'outbox\_%' AND rolname IN ('outbox_owner', 'outbox_maintenance',
-           'outbox_writer', 'outbox_relay', 'outbox_reader', 'outbox_admin')
+           'outbox_writer', 'outbox_relay', 'outbox_reader', 'outbox_admin', 'outbox_consumer')
        AND (rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)
 $$, 'no role logs in, or has a right beyond the schema');
 SELECT is_empty($$
     SELECT a.rolname, b.rolname FROM pg_auth_members m JOIN pg_roles a ON a.oid = m.member JOIN pg_roles b ON b.oid = m.roleid
-     WHERE a.rolname IN ('outbox_owner', 'outbox_writer', 'outbox_relay', 'outbox_reader', 'outbox_admin')
+     WHERE a.rolname IN ('outbox_owner', 'outbox_writer', 'outbox_relay', 'outbox_reader', 'outbox_admin',
+                         'outbox_consumer')
 $$, 'no role is a member of another, but maintenance');
 SELECT ok(pg_has_role('outbox_maintenance', 'outbox_owner', 'USAGE'), 'maintenance acts as the owner, to detach and drop');
 SELECT is((SELECT array_agg(format('%s %s', a.grantee::regrole, a.privilege_type)
                             ORDER BY format('%s %s', a.grantee::regrole, a.privilege_type))
              FROM pg_namespace n, aclexplode(n.nspacl) AS a
             WHERE n.nspname = 'outbox' AND a.grantee <> 'outbox_owner'::regrole),
-          ARRAY['outbox_admin USAGE', 'outbox_maintenance USAGE', 'outbox_reader USAGE', 'outbox_relay USAGE',
-                'outbox_writer USAGE'], 'the five may use the schema, PUBLIC may not, and nobody may create in it');
+          ARRAY['outbox_admin USAGE', 'outbox_consumer USAGE', 'outbox_maintenance USAGE', 'outbox_reader USAGE',
+                'outbox_relay USAGE', 'outbox_writer USAGE'], 'the six may use the schema, PUBLIC may not, and nobody may create in it');
 
 -- Functions -------------------------------------------------------------------------------
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_writer'),
@@ -67,13 +70,17 @@ SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_writer'),
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_reader'),
           ARRAY['batch', 'batch_rows', 'bucket', 'standing'], 'a reader can look into batches');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_admin'),
-          ARRAY['admit', 'admit_json', 'adopt', 'batch', 'batch_rows', 'beyond_positions', 'bucket', 'delivery_resolve',
+          ARRAY['admit', 'admit_json', 'adopt', 'batch', 'batch_rows', 'beyond_positions', 'bucket',
+                'consumer_forget', 'consumer_release_key', 'consumer_seek', 'delivery_resolve',
                 'delivery_retry', 'delivery_retry_of', 'emit', 'emit_event', 'emit_events', 'enable',
                 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
                 'lane_move', 'lane_pause', 'lane_resume', 'lane_set',
                 'parked_discard', 'parked_reroute', 'parked_retry', 'parked_retry_topic', 'rebase', 'route_add',
                 'route_remove', 'standing'],
-          'an admin can emit, look into batches, and manage endpoints, deliveries, routes, lanes and what is parked');
+          'an admin can emit, look into batches, and manage endpoints, deliveries, routes, lanes, consumers and what is parked');
+SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_consumer'),
+          ARRAY['admit', 'admit_json', 'consumer_acquire', 'consumer_advance', 'consumer_fence', 'consumer_park_behind', 'consumer_park_key',
+                'consumer_parked_keys', 'emit', 'emit_event', 'emit_events'], 'a consumer can advance and emit');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_relay'),
           ARRAY['admit', 'admit_json', 'batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover',
                 'emit', 'emit_event', 'emit_events', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_park',
@@ -93,6 +100,10 @@ SELECT is_empty($$SELECT * FROM may_read WHERE role_name = 'outbox_writer'$$, 'a
 SELECT is((SELECT array_agg(format('%s %s', name, privilege) ORDER BY name COLLATE "C") FROM may_change
             WHERE role_name = 'outbox_writer'),
           ARRAY['event_seq USAGE', 'new_event INSERT', 'new_json_event INSERT'], 'and only inserts new events, drawing their numbers');
+SELECT is_empty($$SELECT * FROM may_read WHERE role_name = 'outbox_consumer'$$, 'a consumer reads no table either');
+SELECT is((SELECT array_agg(format('%s %s', name, privilege) ORDER BY name COLLATE "C") FROM may_change
+            WHERE role_name = 'outbox_consumer'),
+          ARRAY['event_seq USAGE', 'new_event INSERT', 'new_json_event INSERT'], 'and changes what a writer does');
 SELECT is_empty($$SELECT * FROM may_change WHERE role_name = 'outbox_reader'$$, 'a reader changes nothing');
 SELECT is_empty($$SELECT * FROM may_change WHERE role_name = 'outbox_relay' AND name NOT IN ('event_seq', 'new_event', 'new_json_event')$$,
                 'a relay changes nothing but by functions');

@@ -10,7 +10,7 @@ SELECT tables_are('outbox', (
         SELECT unnest(ARRAY['meta', 'audit', 'migration', 'event', 'event_partition', 'tick', 'emitted', 'inbox',
                             'scheduled_event', 'kept_event', 'stream', 'route', 'lease', 'lane', 'lane_change', 'relay', 'parked_event',
                             'parked_topic', 'endpoint', 'endpoint_secret', 'delivery', 'delivery_attempt', 'replay',
-                            'former_incarnation'])
+                            'former_incarnation', 'consumer_position', 'consumer_parked_key'])
         UNION ALL SELECT format('%s_%s', t, n) FROM unnest(ARRAY['event', 'tick']) t, generate_series(0, 2) n
         UNION ALL SELECT format('%s_%s', t, n) FROM unnest(ARRAY['emitted', 'inbox']) t, generate_series(0, 15) n
     ) AS expected(name)), 'exactly the tables of the design');

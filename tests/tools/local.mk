@@ -31,3 +31,13 @@ tests_tools_dispatch_driver_LDADD = libwebhook.la libcore.la libpgconn.la librun
     $(CURL_LIBS) $(LIBPQ_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) -lpthread
 EXTRA_DIST += %D%/failing_calls.c %D%/failing_calls.h %D%/slow-resolver.c %D%/scripted_receiver.py %D%/phase_receiver.py
 dist_noinst_SCRIPTS += tests/integration/webhook_dispatch tests/integration/webhook_policies tests/integration/webhook_receiver
+
+# A program on <outbox/consumer.h>, and what fills topics for it.
+noinst_PROGRAMS += %D%/topic-fill
+tests_tools_topic_fill_SOURCES = %D%/topic-fill.c
+tests_tools_topic_fill_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_tools_topic_fill_LDADD = $(RDKAFKA_LIBS) $(JANSSON_LIBS)
+noinst_PROGRAMS += %D%/consumer-driver
+tests_tools_consumer_driver_SOURCES = %D%/consumer-driver.c
+tests_tools_consumer_driver_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) -pthread
+tests_tools_consumer_driver_LDADD = liboutbox-consumer.la liboutbox.la $(LIBPQ_LIBS) -lpthread

@@ -1,0 +1,13 @@
+consumer_tests = %D%/test_dead_letter %D%/test_keyset %D%/test_options %D%/test_plan
+check_PROGRAMS += $(consumer_tests)
+TESTS += $(consumer_tests)
+consumer_test_cflags = $(AM_CFLAGS) -pthread $(LIBPQ_CFLAGS) $(RDKAFKA_CFLAGS) $(CMOCKA_CFLAGS)
+consumer_test_libs = libconsumer.la libpgconn.la libruntime.la libbase.la $(consumer_libs) $(CMOCKA_LIBS)
+%C%_test_dead_letter_CFLAGS = $(consumer_test_cflags)
+%C%_test_dead_letter_LDADD = $(consumer_test_libs)
+%C%_test_keyset_CFLAGS = $(consumer_test_cflags)
+%C%_test_keyset_LDADD = $(consumer_test_libs)
+%C%_test_options_CFLAGS = $(consumer_test_cflags)
+%C%_test_options_LDADD = $(consumer_test_libs)
+%C%_test_plan_CFLAGS = $(consumer_test_cflags)
+%C%_test_plan_LDADD = $(consumer_test_libs)
