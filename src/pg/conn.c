@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "pg/secure.h"
-#include "runtime/watchdog.h"
 
 struct pg {
     PGconn *raw;
@@ -17,6 +16,22 @@ struct pg {
     bool broken;
     bool warned;
 };
+
+static void begin_unwatched(const char *what, mono_us deadline)
+{
+    (void)what, (void)deadline;
+}
+
+static void end_unwatched(void)
+{
+}
+
+static struct pg_watch watch = {begin_unwatched, begin_unwatched, end_unwatched};
+
+void pg_set_watch(const struct pg_watch *new_watch)
+{
+    watch = *new_watch;
+}
 
 /* libpq's messages end in a newline and may have several lines; ours have one. */
 static void one_line(const char *message, char *ret, size_t room)
@@ -151,9 +166,9 @@ struct pg *pg_open(const struct pg_conn_settings *settings, outbox_error **reter
 {
     struct pg *pg;
 
-    watchdog_expect_name("PostgreSQL, a connection", clock_now() + settings->connect_timeout);
+    watch.connecting("PostgreSQL, a connection", clock_now() + settings->connect_timeout);
     pg = open_watched(settings, reterr);
-    watchdog_met();
+    watch.answered();
     return pg;
 }
 
@@ -300,11 +315,11 @@ static int converse(struct pg *pg, mono_us deadline, PGresult **ret_result, outb
 {
     int status;
 
-    watchdog_expect("PostgreSQL, a statement", deadline);
+    watch.asking("PostgreSQL, a statement", deadline);
     status = flush(pg, deadline, reterr);
     if (status == OUTBOX_OK)
         status = collect(pg, deadline, ret_result, reterr);
-    watchdog_met();
+    watch.answered();
     return status;
 }
 

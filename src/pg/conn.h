@@ -27,6 +27,15 @@ struct pg;
  * no, and none. */
 void pg_set_policy(bool allow_plaintext, const char *role);
 
+/* Who is told what is waited for and until when, for the whole program, before its threads start.
+ * On the waiting thread; nobody unless set. */
+struct pg_watch {
+    void (*connecting)(const char *what, mono_us deadline);
+    void (*asking)(const char *what, mono_us deadline);
+    void (*answered)(void); /* after either */
+};
+void pg_set_watch(const struct pg_watch *watch);
+
 /* Would pg_open() refuse this dsn, whatever the server says?  Sends nothing.  OUTBOX_EINVAL. */
 int pg_check_dsn(const char *dsn, outbox_error **reterr);
 /* Opens a connection with UTF-8, no statement timeout of its own and standard strings.

@@ -121,6 +121,7 @@ static void raise_descriptor_limit(void)
 
 static bool start(struct relay *relay, outbox_error **reterr)
 {
+    static const struct pg_watch watch = {watchdog_expect_name, watchdog_expect, watchdog_met};
     struct lanes_settings lanes = {.settings = relay->settings, .config = relay->config, .vitals = &relay->vitals,
                                    .want_tick = want_tick, .context = relay};
     struct maintenance_settings maintenance = {relay->settings, &relay->vitals, want_tick, relay};
@@ -128,6 +129,7 @@ static bool start(struct relay *relay, outbox_error **reterr)
 
     if (pg_check_dsn(relay->config->dsn, reterr) < 0 || (other_dsn && pg_check_dsn(other_dsn, reterr) < 0))
         return false;
+    pg_set_watch(&watch);
     relay->mailbox = mailbox_new();
     relay->ticks = tick_memory_new();
     relay->admin = admin_new(relay->settings, &relay->vitals);
