@@ -22,6 +22,18 @@ promises_without_proof() {
         END { if (promise != "" && !proof) print promise }' "$document"
 }
 
+# Of each promise at least one, in the simulator or as a patch.
+promises_without_mistake() {
+    awk '/^##/ { if (promise != "" && !planted) print promise; promise = ""; planted = 0 }
+        /^### / { promise = $0 }
+        /^- Test: .*: planted: ./ || /^- Planted: ./ { planted = 1 }
+        END { if (promise != "" && !planted) print promise }' "$document"
+}
+
+applies() { # PATCH
+    patch -d "$OUTBOX_SRC" -s -p1 --dry-run <"$OUTBOX_SRC/$1"
+}
+
 # "file: name" -> passed, failed or not run.
 verdict() { # FILE NAME
     awk -F '\t' -v file="$1" -v name="$2" '
@@ -39,6 +51,12 @@ faults_without_test() {
 
 is "$(faults_without_test)" "" "every fault names a test"
 is "$(promises_without_proof)" "" "every promise names a test or says that it is not yet proven"
+is "$(promises_without_mistake)" "" "against every promise a mistake is planted"
+is "$(sed -n 's/^- Planted: //p' "$document" | sort)" "$(cd "$OUTBOX_SRC" && find tests/planted -name '*.patch' | sort)" \
+    "the patches of tests/planted, each named once"
+for patch in "$OUTBOX_SRC"/tests/planted/*.patch; do
+    ok "${patch##*/} applies" applies "tests/planted/${patch##*/}"
+done
 is "$(printf '%s\n' "$claims" | grep -cv '^tests/[^ :]*\(: .*\)\{0,1\}$' || :)" 0 "every claim has the form file: name"
 
 while IFS= read -r claim; do
