@@ -594,18 +594,29 @@ BEGIN
     RETURN present + 1;
 END $$;
 
+-- Function:  outbox.lane_lock(lane)
+-- Returns:   the row of a lane of the present map, locked; raises if there is none
+CREATE FUNCTION outbox.lane_lock(p_lane integer) RETURNS outbox.lane
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found_lane outbox.lane;
+BEGIN
+    SELECT n.* INTO found_lane FROM outbox.lane n, outbox.meta m
+     WHERE n.map = m.lane_map AND n.lane = p_lane FOR UPDATE OF n;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no lane %', p_lane USING ERRCODE = '22023', COLUMN = 'lane';
+    END IF;
+    RETURN found_lane;
+END $$;
+
 -- Function:  outbox.lane_pause(lane, reason), outbox.lane_resume(lane, reason)
 -- Nobody publishes a paused lane; its events wait.
 -- Returns:   true if it was not so already
 CREATE FUNCTION outbox.lane_pause(p_lane integer, p_reason text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    was outbox.lane;
+    was outbox.lane := outbox.lane_lock(p_lane);
 BEGIN
-    SELECT n.* INTO was FROM outbox.lane n, outbox.meta m WHERE n.map = m.lane_map AND n.lane = p_lane FOR UPDATE OF n;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no lane %', p_lane USING ERRCODE = '22023', COLUMN = 'lane';
-    END IF;
     IF EXISTS (SELECT FROM outbox.lane_change c WHERE c.expires_at > clock_timestamp()) THEN
         RAISE EXCEPTION 'the lane map is being changed: wait until it is' USING ERRCODE = '55000';
     END IF;
@@ -618,12 +629,8 @@ END $$;
 CREATE FUNCTION outbox.lane_resume(p_lane integer, p_reason text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    was outbox.lane;
+    was outbox.lane := outbox.lane_lock(p_lane);
 BEGIN
-    SELECT n.* INTO was FROM outbox.lane n, outbox.meta m WHERE n.map = m.lane_map AND n.lane = p_lane FOR UPDATE OF n;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no lane %', p_lane USING ERRCODE = '22023', COLUMN = 'lane';
-    END IF;
     UPDATE outbox.lane n SET paused = false WHERE n.map = was.map AND n.lane = was.lane;
     INSERT INTO outbox.audit (action, subject, reason) VALUES ('lane_resume', p_lane::text, p_reason);
     PERFORM pg_notify('outbox_relays', '');
@@ -636,12 +643,8 @@ END $$;
 CREATE FUNCTION outbox.lane_move(p_lane integer, p_relay text, p_reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    was outbox.lane;
+    was outbox.lane := outbox.lane_lock(p_lane);
 BEGIN
-    SELECT n.* INTO was FROM outbox.lane n, outbox.meta m WHERE n.map = m.lane_map AND n.lane = p_lane FOR UPDATE OF n;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no lane %', p_lane USING ERRCODE = '22023', COLUMN = 'lane';
-    END IF;
     IF p_relay IS NOT NULL AND NOT EXISTS (SELECT FROM outbox.relay r
                                             WHERE r.name = p_relay AND r.expires_at > clock_timestamp()) THEN
         RAISE EXCEPTION 'no relay "%" is alive', p_relay USING ERRCODE = '22023', COLUMN = 'relay',

@@ -20,7 +20,8 @@ SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_
     'standing', 'same_files', 'settle_here', 'enable', 'adopt', 'beyond_positions', 'rebase', 'event_present',
     'partition_ahead', 'open_events', 'partition_held', 'partition_droppable', 'partition_keep',
     'partition_retire', 'partition_table', 'partition_forget', 'kept_expire', 'delivery_expire', 'slot_expire',
-    'audit_expire', 'lane_map_commit', 'release_pending', 'relay_check_in', 'lane_set', 'lane_pause', 'lane_resume', 'lane_move',
+    'audit_expire', 'lane_map_commit', 'release_pending', 'relay_check_in', 'lane_set', 'lane_lock', 'lane_pause', 'lane_resume',
+    'lane_move',
     'consumer_acquire', 'consumer_advance', 'consumer_fence', 'consumer_park_key', 'consumer_park_behind',
     'consumer_parked_keys', 'consumer_release_key', 'consumer_seek', 'consumer_forget']);
 
@@ -64,7 +65,7 @@ SELECT is_empty($$
      WHERE f.name IN ('check_event', 'check_headers', 'claim_ids', 'ring', 'partition_look', 'lane_interval',
                       'audit_migration', 'hmac_sha256', 'delivery_revive', 'endpoint_gone', 'place', 'xids_ahead',
                       'same_files', 'settle_here', 'event_present', 'open_events', 'lane_own', 'parked_lock',
-                      'parked_content', 'lane_map_commit', 'release_pending')
+                      'parked_content', 'lane_map_commit', 'release_pending', 'lane_lock')
        AND a.grantee <> 'outbox_owner'::regrole
 $$, 'what only other functions call, only the owner may execute');
 SELECT is((SELECT count(*) FROM f WHERE name = 'emit' AND NOT definer AND language = 'sql'
