@@ -1,0 +1,168 @@
+/* A service with users: POST, GET, PUT and DELETE, each change with its event in one transaction (users.c). */
+#include <arpa/inet.h>
+#include <getopt.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "http.h"
+#include "users.h"
+
+#define CLIENTS_LIMIT 256U    /* connections of clients at once */
+#define CLIENT_TIMEOUT_S 15U  /* for the next bytes of a client */
+#define CLIENT_MEMORY 16384UL /* for the headers of a request */
+#define STOP_PATIENCE_MS 15000
+
+struct options {
+    const char *listen;
+    long port;
+    long threads;
+    long connections;
+    long pool_wait_ms;
+    bool set_up;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* No new connections; what has been asked is answered; then the rest is closed. */
+static void stop(struct server *server, struct MHD_Daemon *daemon)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    int64_t deadline = now_ms() + STOP_PATIENCE_MS;
+    MHD_socket listener;
+
+    atomic_store(&server->stopping, true);
+    listener = MHD_quiesce_daemon(daemon);
+    while (atomic_load(&server->requests) > 0 && now_ms() < deadline)
+        nanosleep(&pause, NULL);
+    MHD_stop_daemon(daemon);
+    if (listener != MHD_INVALID_SOCKET)
+        close(listener);
+}
+
+/* Serves until SIGTERM or SIGINT.  A real service would stand behind a proxy that does TLS and knows who asks. */
+static int serve(struct server *server, const struct options *options)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options->port)};
+    const union MHD_DaemonInfo *bound;
+    struct MHD_Daemon *daemon;
+    sigset_t signals;
+    int number;
+
+    if (inet_pton(AF_INET, options->listen, &address.sin_addr) != 1) {
+        fprintf(stderr, "crud-api: --listen needs an IPv4 address, such as 127.0.0.1\n");
+        return 2;
+    }
+    /* Before there are threads, so that they inherit it. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    daemon = MHD_start_daemon(
+        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, http_handle, server, MHD_OPTION_SOCK_ADDR,
+        (const struct sockaddr *)&address, MHD_OPTION_THREAD_POOL_SIZE, (unsigned int)options->threads,
+        MHD_OPTION_CONNECTION_LIMIT, CLIENTS_LIMIT, MHD_OPTION_CONNECTION_TIMEOUT, CLIENT_TIMEOUT_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CLIENT_MEMORY, MHD_OPTION_NOTIFY_COMPLETED, http_completed,
+        server, MHD_OPTION_END);
+    if (!daemon) {
+        fprintf(stderr, "crud-api: cannot listen on %s:%ld\n", options->listen, options->port);
+        return 1;
+    }
+    bound = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
+    printf("listening on http://%s:%u\n", options->listen,
+           bound ? (unsigned int)bound->port : (unsigned int)options->port);
+    sigwait(&signals, &number);
+    stop(server, daemon);
+    return 0;
+}
+
+static int run(const struct options *options)
+{
+    /* From the environment: everybody on the machine can read a command line.  Without it, PGHOST and its like. */
+    const char *dsn = getenv("OUTBOX_DSN");
+    struct server server = {.pool = pool_new(dsn ? dsn : "", (size_t)options->connections),
+                            .pool_wait_ms = options->pool_wait_ms};
+    PGconn *conn;
+    int status = 1;
+
+    if (!server.pool)
+        return 1;
+    /* Whoever starts it should hear at once if the database is not there. */
+    conn = pool_take(server.pool, options->pool_wait_ms);
+    if (conn) {
+        status = options->set_up ? users_set_up(conn) : 0;
+        pool_give(server.pool, conn);
+        if (!options->set_up)
+            status = serve(&server, options);
+    }
+    pool_free(server.pool);
+    return status;
+}
+
+static bool parse_number(const char *text, long min, long max, long *ret_number)
+{
+    char *end;
+
+    *ret_number = strtol(text, &end, 10);
+    return end != text && *end == '\0' && *ret_number >= min && *ret_number <= max;
+}
+
+static bool parse_options(int argc, char **argv, struct options *options)
+{
+    static const struct option names[] = {
+        {"listen", required_argument, NULL, 'l'},      {"port", required_argument, NULL, 'p'},
+        {"threads", required_argument, NULL, 't'},     {"connections", required_argument, NULL, 'c'},
+        {"pool-wait-ms", required_argument, NULL, 'w'}, {"setup", no_argument, NULL, 's'},
+        {NULL, 0, NULL, 0},
+    };
+    bool good = true;
+    int option;
+
+    while (good && (option = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        if (option == 'l')
+            options->listen = optarg;
+        else if (option == 'p')
+            good = parse_number(optarg, 0, 65535, &options->port);
+        else if (option == 't')
+            good = parse_number(optarg, 2, 128, &options->threads);
+        else if (option == 'c')
+            good = parse_number(optarg, 1, 100, &options->connections);
+        else if (option == 'w')
+            good = parse_number(optarg, 1, 60000, &options->pool_wait_ms);
+        else if (option == 's')
+            options->set_up = true;
+        else
+            good = false;
+    }
+    return good && optind == argc;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {
+        .listen = "127.0.0.1", .port = 8080, .threads = 8, .connections = 4, .pool_wait_ms = 2000};
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (!parse_options(argc, argv, &options)) {
+        fputs("usage: crud-api --setup\n"
+              "       crud-api [--listen ADDRESS] [--port N] [--threads 2..128] [--connections 1..100]\n"
+              "                [--pool-wait-ms N]\n"
+              "The DSN is taken from OUTBOX_DSN, or its parts from PGHOST, PGDATABASE, ...\n",
+              stderr);
+        return 2;
+    }
+    return run(&options);
+}
