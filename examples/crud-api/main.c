@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,6 +46,9 @@ static void stop(struct server *server, struct MHD_Daemon *daemon)
 
     atomic_store(&server->stopping, true);
     listener = MHD_quiesce_daemon(daemon);
+    /* Else the kernel still lets clients in, to wait for nothing.  It may be closed only when all threads are gone. */
+    if (listener != MHD_INVALID_SOCKET)
+        shutdown(listener, SHUT_RDWR);
     while (atomic_load(&server->requests) > 0 && now_ms() < deadline)
         nanosleep(&pause, NULL);
     MHD_stop_daemon(daemon);
