@@ -79,7 +79,8 @@ static PGconn *connect_database(const struct pool *pool)
 
     if (PQstatus(conn) == CONNECTION_OK)
         return conn;
-    fprintf(stderr, "event=connect_failed message=\"%s\"\n", PQerrorMessage(conn));
+    fprintf(stderr, "event=connect_failed message=\"%.*s\"\n", (int)strcspn(PQerrorMessage(conn), "\n"),
+            PQerrorMessage(conn));
     PQfinish(conn);
     return NULL;
 }

@@ -265,7 +265,7 @@ static enum users_result commit(PGconn *conn)
         answer = USERS_FAILED; /* a failed transaction answers ROLLBACK */
     PQclear(result);
     /* Without an answer nobody here knows whether the server committed. */
-    return PQstatus(conn) == CONNECTION_OK ? answer : USERS_UNKNOWN;
+    return answer != USERS_DONE && PQstatus(conn) != CONNECTION_OK ? USERS_UNKNOWN : answer;
 }
 
 static enum users_result transact(PGconn *conn, struct call *call)

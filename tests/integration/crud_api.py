@@ -67,6 +67,8 @@ class Answer:
 
 class Client:
     """One connection, that is kept."""
+    calls = 0  # of all; exact as long as one thread calls
+
     def __init__(self, port):
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
@@ -75,8 +77,9 @@ class Client:
         if isinstance(body, dict):
             body, headers = json.dumps(body), {**JSON, **headers}
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        Client.calls += 1
         try:
-            self.connection.request(method, path, body, headers)
+            self.connection.request(method, path, body, headers, encode_chunked="Transfer-Encoding" in headers)
             return Answer(self.connection.getresponse())
         except (OSError, http.client.HTTPException):
             self.connection.close()
@@ -139,8 +142,26 @@ def changes():
 
 # ---- one by one ----
 
+def readme(port):
+    """The story of its README: each command, and the lines that it says are printed."""
+    with open(os.path.join(tap.SRC, "examples", "crud-api", "README.md"), encoding="utf-8") as file:
+        text = file.read()
+    story = re.findall(r"^    \$ (curl (?:.*\\\n)*.*)\n((?:    .+\n)*)", text, re.M)
+    for command, wanted in story:
+        status, output, _ = tap.run(["bash", "-c", command.replace("8080", str(port))])
+        lines = output.replace("\r", "").splitlines()
+        missing = [line for line in map(str.strip, wanted.splitlines()) if line not in lines]
+        tap.is_((status, missing), (0, []), "README: " + command.split(" -d ")[0].split("#")[0].split(" \\")[0])
+    Client.calls += len(story)
+    events = tap.sql(owner_dsn, "select type, convert_from(payload, 'UTF8') from outbox.event order by seq")
+    table = re.findall(r"^\| `(user_\w+)` \| `(.*)` \|$", text, re.M)
+    like = [(kind, re.escape(payload).replace(re.escape("..."), ".*")) for kind, payload in table]
+    tap.ok(len(story) == 4 and len(events) == len(like) == 3 and
+           all(e[0] == w[0] and re.fullmatch(w[1], e[1]) for e, w in zip(events, like)), "and its events")
+
+
 def statuses(port):
-    call = Client(port)
+    call, before = Client(port), changes()
     made = call("POST", "/users", user("ada"))
     tap.is_((made.status, made.headers["ETag"], made.json["version"]), (201, '"1"', 1), "POST: 201, with the version")
     path = made.headers["Location"]
@@ -165,8 +186,9 @@ def statuses(port):
     tap.is_(call("DELETE", path, If_Match='"1"').status, 412, "DELETE if it still is version 1: 412")
     tap.is_((call("DELETE", path).status, call("DELETE", path).status), (204, 404), "DELETE: 204, then 404")
     tap.is_((call("GET", path).status, call("PUT", path, user("ada")).status), (404, 404), "and so GET and PUT")
-    tap.is_(changes(), 5, "five changes were made")
+    tap.is_(changes() - before, 5, "five changes were made")
     tap.no_complaints(compare(), "five events tell of them")
+    tap.is_(len(re.findall("^event=request ", log_text(), re.M)), Client.calls, "each request has a line in the log")
 
 
 def refusals(call, path):
@@ -192,8 +214,11 @@ def refusals(call, path):
     tap.is_(call("POST", "/users", "[]", **JSON).status, 422, "JSON, but no object: 422")
     tap.is_(call("PUT", path, user("x" * 100000)).status, 413, "a body of 100 kB: 413")
     tap.is_(call("GET", path).status, 200, "on a connection that stays")
+    tap.is_(call("PUT", path, iter([b" " * 40000] * 2), Transfer_Encoding="chunked", **JSON).status, 413,
+            "and one of 80 kB that is not announced")
     with socket.create_connection(("127.0.0.1", call.connection.port), 10) as raw:
         raw.sendall(b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n")
+        Client.calls += 1
         tap.like(raw.recv(100).decode(), r"^HTTP/1.1 413 ", "9 MB are refused before they come: 413")
     tap.is_(changes(), count, "none of it changed anything")
 
@@ -224,7 +249,7 @@ def races(port):
             barrier.wait(30)
             answers.append(call("POST", "/users", user(name), Idempotency_Key=name))
 
-        run_threads([race] * THREADS)
+        complaints += run_threads([race] * THREADS)
         made = [a for a in answers if a.status == 201]
         busy += sum(a.status == 409 for a in answers)
         if not made or len({a.text for a in made}) != 1 or {a.status for a in answers} - {201, 409} or \
@@ -241,6 +266,7 @@ def races(port):
 
 
 def run_threads(functions):
+    """Returns what went wrong."""
     failed = []
 
     def guarded(function):
@@ -254,7 +280,7 @@ def run_threads(functions):
         thread.start()
     for thread in threads:
         thread.join(90)
-    tap.no_complaints(failed + ["a thread hangs"] * sum(t.is_alive() for t in threads), "all clients come to their end")
+    return failed + ["a thread hangs"] * sum(t.is_alive() for t in threads)
 
 
 # ---- everything at once ----
@@ -361,7 +387,8 @@ def storm(process, port):
             current, _ = start(port=port)
         total.process = current
 
-    run_threads([lambda n=n: total.client(n) for n in range(THREADS)] + [killer])
+    tap.no_complaints(run_threads([lambda n=n: total.client(n) for n in range(THREADS)] + [killer]),
+                      "clients and killer come to their end")
     tap.wait_until(lambda: tap.sql(owner_dsn, "select count(*)::int from pg_stat_activity where state <> 'idle'"
                                               " and application_name = 'crud-api'") == [(0,)])
     tap.diag(f"{changes() - before} changes; answers: {sorted(total.statuses.items())}; {len(total.unknown)} unknown")
@@ -406,6 +433,27 @@ def held_back():
     tap.is_((process.wait(30), answers[0].headers["Connection"]), (0, "close"), "then it ends in order")
 
 
+def broken_commit(port):
+    """The connection breaks while COMMIT is under way."""
+    tap.sql(owner_dsn, """create function crud.slow() returns trigger language plpgsql as $$
+                          begin perform pg_advisory_xact_lock(77); return null; end $$;
+                          create constraint trigger slow after insert on crud.users initially deferred
+                          for each row execute function crud.slow()""")
+    answers, count = [], changes()
+    holder = tap.connect(owner_dsn, autocommit=False)
+    holder.cursor().execute("select pg_advisory_xact_lock(77)")
+    writer = threading.Thread(target=lambda: answers.append(Client(port)("POST", "/users", user("erin"))), daemon=True)
+    writer.start()
+    tap.ok(tap.wait_until(waiting), "a COMMIT waits")
+    tap.sql(owner_dsn, "select pg_terminate_backend(pid, 10000) from pg_stat_activity where query = 'COMMIT'"
+                       " and application_name = 'crud-api'")
+    writer.join(30)
+    tap.is_([(a.status, a.headers["Retry-After"], a.json["detail"]) for a in answers],
+            [(500, None, "It is not known whether the change was made.")], "without its answer: 500, and nothing is claimed")
+    holder.close()
+    tap.is_((Client(port)("POST", "/users", user("erin")).status, changes()), (201, count + 1), "and then it goes on")
+
+
 def refuses(port):
     try:
         socket.create_connection(("127.0.0.1", port), 5).close()
@@ -428,13 +476,16 @@ def prepare():
 
 prepare()
 api, api_port = start()
+readme(api_port)
 statuses(api_port)
 idempotency(api_port)
 api = storm(api, api_port)
+tap.ok("database_failed" not in log_text(), "the database never failed")
+broken_commit(api_port)
 tap.is_(tap.end(api), 0, "it ends in order")
 held_back()
 tap.no_complaints(compare(), "at the end, too, the events are those of the rows")
 text = log_text()
 tap.ok(re.search(r"^event=request method=PUT target=user id=\d+ status=200 us=\d+$", text, re.M), "a line for each request")
-tap.ok("example.org" not in text and "database_failed" not in text, "without what is in it; and the database never failed")
+tap.ok("example.org" not in text, "without what is in it")
 tap.done_testing()
