@@ -26,6 +26,7 @@ struct options {
     long threads;
     long connections;
     long pool_wait_ms;
+    long statement_ms;
     bool set_up;
 };
 
@@ -97,7 +98,7 @@ static int run(const struct options *options)
 {
     /* From the environment: everybody on the machine can read a command line.  Without it, PGHOST and its like. */
     const char *dsn = getenv("OUTBOX_DSN");
-    struct server server = {.pool = pool_new(dsn ? dsn : "", (size_t)options->connections),
+    struct server server = {.pool = pool_new(dsn ? dsn : "", (size_t)options->connections, options->statement_ms),
                             .pool_wait_ms = options->pool_wait_ms};
     PGconn *conn;
     int status = 1;
@@ -127,9 +128,13 @@ static bool parse_number(const char *text, long min, long max, long *ret_number)
 static bool parse_options(int argc, char **argv, struct options *options)
 {
     static const struct option names[] = {
-        {"listen", required_argument, NULL, 'l'},      {"port", required_argument, NULL, 'p'},
-        {"threads", required_argument, NULL, 't'},     {"connections", required_argument, NULL, 'c'},
-        {"pool-wait-ms", required_argument, NULL, 'w'}, {"setup", no_argument, NULL, 's'},
+        {"listen", required_argument, NULL, 'l'},
+        {"port", required_argument, NULL, 'p'},
+        {"threads", required_argument, NULL, 't'},
+        {"connections", required_argument, NULL, 'c'},
+        {"pool-wait-ms", required_argument, NULL, 'w'},
+        {"statement-timeout-ms", required_argument, NULL, 'm'},
+        {"setup", no_argument, NULL, 's'},
         {NULL, 0, NULL, 0},
     };
     bool good = true;
@@ -146,6 +151,8 @@ static bool parse_options(int argc, char **argv, struct options *options)
             good = parse_number(optarg, 1, 100, &options->connections);
         else if (option == 'w')
             good = parse_number(optarg, 1, 60000, &options->pool_wait_ms);
+        else if (option == 'm')
+            good = parse_number(optarg, 1, 60000, &options->statement_ms);
         else if (option == 's')
             options->set_up = true;
         else
@@ -156,14 +163,18 @@ static bool parse_options(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options = {
-        .listen = "127.0.0.1", .port = 8080, .threads = 8, .connections = 4, .pool_wait_ms = 2000};
+    struct options options = {.listen = "127.0.0.1",
+                              .port = 8080,
+                              .threads = 8,
+                              .connections = 4,
+                              .pool_wait_ms = 2000,
+                              .statement_ms = 5000};
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!parse_options(argc, argv, &options)) {
         fputs("usage: crud-api --setup\n"
               "       crud-api [--listen ADDRESS] [--port N] [--threads 2..128] [--connections 1..100]\n"
-              "                [--pool-wait-ms N]\n"
+              "                [--pool-wait-ms N] [--statement-timeout-ms N]\n"
               "The DSN is taken from OUTBOX_DSN, or its parts from PGHOST, PGDATABASE, ...\n",
               stderr);
         return 2;

@@ -8,16 +8,17 @@
 #include <time.h>
 
 struct pool {
-    pthread_mutex_t mutex; /* guards all below but dsn and size */
+    pthread_mutex_t mutex; /* guards open and idle; the rest does not change */
     pthread_cond_t changed;
     char *dsn;
+    char options[128];
     size_t size;
-    size_t open;    /* in use, idle, or being connected; never more than size */
-    size_t idle;    /* the first so many of idle_conns */
+    size_t open; /* in use, idle, or being connected; never more than size */
+    size_t idle; /* the first so many of idle_conns */
     PGconn *idle_conns[];
 };
 
-struct pool *pool_new(const char *dsn, size_t size)
+struct pool *pool_new(const char *dsn, size_t size, long statement_ms)
 {
     struct pool *pool = calloc(1, sizeof(*pool) + size * sizeof(pool->idle_conns[0]));
     pthread_condattr_t monotonic;
@@ -26,6 +27,9 @@ struct pool *pool_new(const char *dsn, size_t size)
         return NULL;
     pool->dsn = strdup(dsn);
     pool->size = size;
+    snprintf(pool->options, sizeof(pool->options),
+             "-c statement_timeout=%ld -c idle_in_transaction_session_timeout=10s -c client_min_messages=warning",
+             statement_ms);
     if (!pool->dsn || pthread_condattr_init(&monotonic) != 0)
         goto failed;
     if (pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) != 0 ||
@@ -60,21 +64,11 @@ void pool_free(struct pool *pool)
  * without a word.  One that hangs would hold a thread of the API and a connection of the pool. */
 static PGconn *connect_database(const struct pool *pool)
 {
-    static const char *const names[] = {"dbname",          "client_encoding",     "connect_timeout",
-                                        "options",         "keepalives_idle",     "keepalives_interval",
-                                        "keepalives_count", "tcp_user_timeout",    "fallback_application_name",
-                                        NULL};
-    const char *const values[] = {pool->dsn,
-                                  "UTF8",
-                                  "3",
-                                  "-c statement_timeout=5s -c lock_timeout=3s -c client_min_messages=warning"
-                                  " -c idle_in_transaction_session_timeout=10s",
-                                  "5",
-                                  "2",
-                                  "3",
-                                  "10000",
-                                  "crud-api",
-                                  NULL};
+    static const char *const names[] = {
+        "dbname",           "client_encoding",     "connect_timeout",  "options",
+        "keepalives_idle",  "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+        "fallback_application_name", NULL};
+    const char *const values[] = {pool->dsn, "UTF8", "3", pool->options, "5", "2", "3", "10000", "crud-api", NULL};
     PGconn *conn = PQconnectdbParams(names, values, 1);
 
     if (PQstatus(conn) == CONNECTION_OK)

@@ -7,9 +7,9 @@
 
 struct pool;
 
-/* At most size connections, opened when they are needed.  dsn may be "": the PG* variables.  Returns
- * NULL without memory. */
-struct pool *pool_new(const char *dsn, size_t size);
+/* At most size connections, opened when they are needed, on which a statement, and its wait for a lock, takes
+ * statement_ms at most.  dsn may be "": the PG* variables.  Returns NULL without memory. */
+struct pool *pool_new(const char *dsn, size_t size, long statement_ms);
 
 /* All connections must have been given back. */
 void pool_free(struct pool *pool);

@@ -56,8 +56,7 @@ static enum users_result failure(PGconn *conn, const char *doing, const char *st
         {"23505", USERS_EMAIL_TAKEN}, /* unique_violation; there is no other that a request can meet */
         {"40001", USERS_LOST_RACE},   /* serialization_failure */
         {"40P01", USERS_LOST_RACE},   /* deadlock_detected */
-        {"55P03", USERS_TRY_LATER},   /* lock_not_available: lock_timeout */
-        {"57014", USERS_TRY_LATER},   /* query_canceled: statement_timeout */
+        {"57014", USERS_TRY_LATER},   /* query_canceled: statement_timeout, waiting for a lock or not */
     };
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
