@@ -15,15 +15,15 @@
 #include "http.h"
 #include "users.h"
 
-#define CLIENTS_LIMIT 256U    /* connections of clients at once */
-#define CLIENT_TIMEOUT_S 15U  /* for the next bytes of a client */
-#define CLIENT_MEMORY 16384UL /* for the headers of a request */
+#define CLIENT_TIMEOUT_S 15U       /* for the next bytes of a client */
+#define CLIENT_MEMORY 16384UL      /* for the headers of a request */
+#define CLIENT_STACK (512UL * 1024)
 #define STOP_PATIENCE_MS 15000
 
 struct options {
     const char *listen;
     long port;
-    long threads;
+    long clients;
     long connections;
     long pool_wait_ms;
     long statement_ms;
@@ -76,12 +76,14 @@ static int serve(struct server *server, const struct options *options)
     sigaddset(&signals, SIGINT);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    /* A thread for each client, so that nobody waits while another one's request waits for the database: with
+     * MHD_OPTION_THREAD_POOL_SIZE all clients of one thread would.  The limit bounds the threads, too. */
     daemon = MHD_start_daemon(
-        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, http_handle, server, MHD_OPTION_SOCK_ADDR,
-        (const struct sockaddr *)&address, MHD_OPTION_THREAD_POOL_SIZE, (unsigned int)options->threads,
-        MHD_OPTION_CONNECTION_LIMIT, CLIENTS_LIMIT, MHD_OPTION_CONNECTION_TIMEOUT, CLIENT_TIMEOUT_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CLIENT_MEMORY, MHD_OPTION_NOTIFY_COMPLETED, http_completed,
-        server, MHD_OPTION_END);
+        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC, 0, NULL, NULL, http_handle,
+        server, MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&address, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned int)options->clients, MHD_OPTION_CONNECTION_TIMEOUT, CLIENT_TIMEOUT_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CLIENT_MEMORY, MHD_OPTION_THREAD_STACK_SIZE,
+        (size_t)CLIENT_STACK, MHD_OPTION_NOTIFY_COMPLETED, http_completed, server, MHD_OPTION_END);
     if (!daemon) {
         fprintf(stderr, "crud-api: cannot listen on %s:%ld\n", options->listen, options->port);
         return 1;
@@ -130,7 +132,7 @@ static bool parse_options(int argc, char **argv, struct options *options)
     static const struct option names[] = {
         {"listen", required_argument, NULL, 'l'},
         {"port", required_argument, NULL, 'p'},
-        {"threads", required_argument, NULL, 't'},
+        {"clients", required_argument, NULL, 'n'},
         {"connections", required_argument, NULL, 'c'},
         {"pool-wait-ms", required_argument, NULL, 'w'},
         {"statement-timeout-ms", required_argument, NULL, 'm'},
@@ -145,8 +147,8 @@ static bool parse_options(int argc, char **argv, struct options *options)
             options->listen = optarg;
         else if (option == 'p')
             good = parse_number(optarg, 0, 65535, &options->port);
-        else if (option == 't')
-            good = parse_number(optarg, 2, 128, &options->threads);
+        else if (option == 'n')
+            good = parse_number(optarg, 1, 1000, &options->clients);
         else if (option == 'c')
             good = parse_number(optarg, 1, 100, &options->connections);
         else if (option == 'w')
@@ -165,7 +167,7 @@ int main(int argc, char **argv)
 {
     struct options options = {.listen = "127.0.0.1",
                               .port = 8080,
-                              .threads = 8,
+                              .clients = 100,
                               .connections = 4,
                               .pool_wait_ms = 2000,
                               .statement_ms = 5000};
@@ -173,7 +175,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!parse_options(argc, argv, &options)) {
         fputs("usage: crud-api --setup\n"
-              "       crud-api [--listen ADDRESS] [--port N] [--threads 2..128] [--connections 1..100]\n"
+              "       crud-api [--listen ADDRESS] [--port N] [--clients 1..1000] [--connections 1..100]\n"
               "                [--pool-wait-ms N] [--statement-timeout-ms N]\n"
               "The DSN is taken from OUTBOX_DSN, or its parts from PGHOST, PGDATABASE, ...\n",
               stderr);
