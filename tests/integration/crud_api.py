@@ -456,7 +456,7 @@ def broken_commit(port):
 
 
 def statement_timeout():
-    process, port = start("--statement-timeout-ms", "200")
+    process, port = start("--statement-timeout-ms", "1500")
     call = Client(port)
     made, count = call("POST", "/users", user("locked")), changes()
     holder = tap.connect(owner_dsn, autocommit=False)
