@@ -4,8 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ERRORS_LIMIT 20 /* a body may have thousands of wrong fields; nobody reads so many answers */
+
 void user_add_error(json_t **errors, const char *field, const char *detail)
 {
+    if (json_array_size(*errors) == ERRORS_LIMIT)
+        return;
     if (!*errors)
         *errors = json_array();
     json_array_append_new(*errors, json_pack("{s:s, s:s}", "field", field, "detail", detail));
@@ -60,7 +64,7 @@ static const struct field {
 
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 
-static void read_field(const json_t *object, const struct field *field, struct user *user, json_t **errors)
+static bool read_field(const json_t *object, const struct field *field, struct user *user, json_t **errors)
 {
     const json_t *value = json_object_get(object, field->name);
     const char *text = json_string_value(value);
@@ -70,11 +74,13 @@ static void read_field(const json_t *object, const struct field *field, struct u
         user_add_error(errors, field->name, complaint);
     else
         snprintf((char *)user + field->offset, field->size, "%s", text);
+    return !complaint;
 }
 
 /* A field that nobody knows is more likely a mistake of its writer than nothing at all. */
-static void refuse_unknown(json_t *object, json_t **errors)
+static bool only_known(json_t *object, json_t **errors)
 {
+    bool good = true;
     const char *key;
     json_t *value;
 
@@ -85,24 +91,28 @@ static void refuse_unknown(json_t *object, json_t **errors)
             known = known || strcmp(key, fields[i].name) == 0;
         if (!known)
             user_add_error(errors, key, "is not a field of a user");
+        good = good && known;
     }
+    return good;
 }
 
 enum user_reading user_read(const char *text, size_t size, struct user *ret_user, json_t **ret_errors)
 {
     json_t *object = text ? json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL) : NULL;
+    bool good;
 
     if (!object)
         return USER_NOT_JSON;
-    if (json_is_object(object)) {
+    good = json_is_object(object);
+    if (good) {
         for (size_t i = 0; i < FIELDS; i++)
-            read_field(object, &fields[i], ret_user, ret_errors);
-        refuse_unknown(object, ret_errors);
+            good = read_field(object, &fields[i], ret_user, ret_errors) && good;
+        good = only_known(object, ret_errors) && good;
     } else {
         user_add_error(ret_errors, "", "must be an object");
     }
     json_decref(object);
-    return *ret_errors ? USER_INVALID : USER_GOOD;
+    return good ? USER_GOOD : USER_INVALID;
 }
 
 json_t *user_to_json(const struct user *user)

@@ -24,7 +24,8 @@ enum user_reading {
 };
 
 /* Reads name and email; id and version may be there and are not looked at.  With USER_INVALID
- * *ret_errors is an array, the caller's: a field and what is wrong with it, for each that is. */
+ * *ret_errors is an array, the caller's: a field and what is wrong with it, for each that is; or
+ * NULL without memory. */
 enum user_reading user_read(const char *text, size_t size, struct user *ret_user, json_t **ret_errors);
 
 /* An object with all fields, or NULL without memory. */

@@ -19,7 +19,7 @@ API = os.path.join(tap.BUILD, "examples", "crud-api", "crud-api")
 LOG = os.path.join(tap.TMP, "crud-api.log")
 JSON = {"Content-Type": "application/json"}
 THREADS = 8
-REQUESTS = 80  # of each thread
+REQUESTS = 60  # of each thread
 HOT = 6        # users that all threads change
 SEED = int(os.environ.get("CRUD_SEED", random.randrange(1 << 30)))
 
@@ -208,6 +208,8 @@ def refusals(call, path):
     bad = call("PUT", path, {"name": "", "age": 7})
     tap.is_((bad.status, bad.headers["Content-Type"], {e["field"] for e in bad.json["errors"]}),
             (422, "application/problem+json", {"name", "email", "age"}), "fields that are wrong: 422, and which")
+    many = call("PUT", path, {f"f{i}": i for i in range(1000)})
+    tap.is_((many.status, len(many.json["errors"])), (422, 20), "of 1,000 wrong fields 20 are told")
     tap.is_([call("POST", "/users", user(*u)).status for u in
              (("n" * 201, "n@n"), ("a\nb",), ("ok", "@x"), ("ok", "x@"), ("ok", "a@b@c"), ("ok", "n@" + "n" * 254))],
             [422] * 6, "what is no name and no email: 422")
