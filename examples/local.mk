@@ -1,7 +1,10 @@
 # Built against the public headers and the installed kind of library only.
 if BUILD_EXAMPLES
 include %D%/publisher/local.mk
+if BUILD_HTTP_EXAMPLES
 include %D%/webhook-receiver/local.mk
+include %D%/crud-api/local.mk
+endif
 if BUILD_RELAY
 include %D%/consumer/local.mk
 endif

@@ -67,12 +67,17 @@ cp "$work/consumer.c" "$work/consumer.cc"
 version=$(pkg-config --modversion outbox)
 migrations=$DESTDIR$(pkg-config --variable=migrations outbox)
 
-# The example is built as its README tells.
-build_example() {
+# The examples are built as their READMEs tell.
+build_examples() {
     # shellcheck disable=SC2046,SC2086 # words
     $cc $(config --cflags libpq) -Wall -Werror -o "$work/publisher" "$1"/examples/publisher/*.c \
         $(config --libs libpq) || fail "the example does not build"
     echo "installcheck: the example publisher: ok"
+    pkg-config --exists 'libmicrohttpd >= 0.9.71' || return 0
+    # shellcheck disable=SC2046,SC2086
+    $cc $(config --cflags libpq libmicrohttpd jansson) -Wall -Werror -o "$work/crud-api" "$1"/examples/crud-api/*.c \
+        $(config --libs libpq libmicrohttpd jansson) -lpthread || fail "the example crud-api does not build"
+    echo "installcheck: the example crud-api: ok"
 }
 
 # build_and_run NAME COMPILER FILE LIBS
@@ -90,7 +95,7 @@ if [ -e "$DESTDIR$libdir/liboutbox.so" ]; then
     libs=$(config --libs libpq)
     build_and_run "C, shared" "$cc -std=c11" consumer.c "$libs"
     build_and_run "C++, shared" "$cxx" consumer.cc "$libs"
-    build_example "$3"
+    build_examples "$3"
 fi
 # The consumer library, by its own package, which asks for that of outbox.
 if [ -e "$DESTDIR$libdir/liboutbox-consumer.so" ]; then
