@@ -227,8 +227,12 @@ static void judge(PGconn *witness, const struct client *clients)
 
 void test_storm(void)
 {
-    static const char *const begins[] = {"BEGIN ISOLATION LEVEL READ COMMITTED", "BEGIN ISOLATION LEVEL REPEATABLE READ",
-                                         "BEGIN ISOLATION LEVEL READ COMMITTED", "BEGIN ISOLATION LEVEL SERIALIZABLE"};
+    static const char *const begins[] = {
+        "BEGIN ISOLATION LEVEL READ COMMITTED",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        "BEGIN ISOLATION LEVEL READ COMMITTED",
+        "BEGIN ISOLATION LEVEL SERIALIZABLE",
+    };
     struct client clients[CLIENTS] = {0};
     PGconn *witness = connect_to("");
 

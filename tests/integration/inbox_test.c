@@ -1,8 +1,10 @@
 /* inbox_test DSN...: the inbox on real servers, in databases that were just migrated; the DSNs
  * are superusers'.  Started by inbox.sh.  Prints TAP. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "emit_support.h"
 #include "inbox_storm.h"
@@ -29,6 +31,7 @@ static const struct isolation isolations[] = {
 /* What the second is told while the test goes on. */
 static struct {
     pthread_t thread;
+    atomic_bool told;
     int r;
     outbox_error *err;
 } waiting;
@@ -49,14 +52,31 @@ static void *claim_meanwhile(void *arg)
 {
     (void)arg;
     waiting.r = claim(second, &waiting.err);
+    atomic_store(&waiting.told, true);
     return NULL;
+}
+
+/* Until the second waits for a lock, or is told without having waited. */
+static bool waits(void)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    char pid[16];
+
+    snprintf(pid, sizeof(pid), "%d", PQbackendPID(second));
+    for (long waited = 0; waited < WITNESS_TIMEOUT_US && !atomic_load(&waiting.told); waited += 5000) {
+        if (strcmp(ask_with(witness, "SELECT cardinality(pg_blocking_pids($1::integer)) > 0", pid), "t") == 0)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
 }
 
 static void start_waiting(void)
 {
+    atomic_store(&waiting.told, false);
     if (pthread_create(&waiting.thread, NULL, claim_meanwhile, NULL) != 0)
         bail("no thread");
-    ok(wait_blocked(witness, second), "another transaction claims the same message: it waits");
+    ok(waits(), "another transaction claims the same message: it waits");
 }
 
 static void is_claimed(const char *times, const char *name)
@@ -245,7 +265,7 @@ static void test_deadline(const char *setting, const char *sqlstate)
 }
 
 /* What the server alone can refuse, and what a claim takes. */
-static void test_rights(void)
+static void test_role(void)
 {
     outbox_error *err = NULL;
     char role[32], sql[128];
@@ -295,7 +315,7 @@ static void test_server(const char *dsn)
     test_lost_connection();
     test_deadline("lock_timeout", "55P03");
     test_deadline("statement_timeout", "57014");
-    test_rights();
+    test_role();
     PQfinish(first);
     PQfinish(second);
     PQfinish(witness);
