@@ -240,7 +240,7 @@ void test_storm(void)
     for (int i = 0; i < CLIENTS; i++) {
         struct client *client = &clients[i];
 
-        client->conn = connect_to("");
+        client->conn = connect_to("options='-c statement_timeout=20s'");
         client->begin = begins[i % 4];
         client->dice = 0x9e3779b9u + (uint32_t)i;
         client->deadline = time(NULL) + DEADLINE_S;

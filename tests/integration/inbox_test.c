@@ -11,6 +11,9 @@
 
 #define CONSUMER "billing"
 
+/* Whoever waits where nobody should is cancelled. */
+#define DEADLINE "options='-c statement_timeout=20s'"
+
 static PGconn *first;
 static PGconn *second;
 static PGconn *witness;
@@ -241,7 +244,7 @@ static void test_lost_connection(void)
     run(second, "COMMIT");
     is_claimed("1", "it is claimed once");
     PQfinish(first);
-    first = connect_to("");
+    first = connect_to(DEADLINE);
 }
 
 /* The caller's own settings bound the wait. */
@@ -301,8 +304,8 @@ static void test_role(void)
 static void test_server(const char *dsn)
 {
     choose_server(dsn);
-    first = connect_to("");
-    second = connect_to("");
+    first = connect_to(DEADLINE);
+    second = connect_to(DEADLINE);
     witness = connect_to("");
     for (size_t i = 0; i < sizeof(isolations) / sizeof(isolations[0]); i++) {
         test_first_commits(&isolations[i]);
