@@ -34,6 +34,8 @@ static void set_up(PGconn *admin)
 {
     run(admin, "CREATE TABLE effect (message_id text, client integer)");
     run(admin, "CREATE INDEX ON effect (message_id)"); /* not unique: it is the inbox that is tested */
+    run(admin, "INSERT INTO outbox.inbox (consumer, message_id, slot)"
+               " SELECT 'old', n, outbox.day_slot(now() - interval '10 days') FROM generate_series(1, 100) AS n");
 }
 
 void set_day(int day)
@@ -179,7 +181,8 @@ static void *bring_all(void *arg)
     return NULL;
 }
 
-/* Each midnight comes when a certain part of the messages is done, under full contention. */
+/* Each midnight comes when a certain part of the messages is done, under full contention, and the
+ * relay empties what is beyond a retention of seven days. */
 static void pass_days(PGconn *witness)
 {
     char part[16];
@@ -189,6 +192,7 @@ static void pass_days(PGconn *witness)
         if (!wait_for(witness, "SELECT count(*) >= $1::bigint FROM effect", part))
             ok(false, "storm: no progress beyond %s messages", part);
         set_day(day);
+        run(witness, "SELECT outbox.slot_expire('inbox', age, 1000) FROM generate_series(8, 14) AS age");
     }
 }
 
@@ -223,6 +227,8 @@ static void judge(PGconn *witness, const struct client *clients)
     is_text(ask(witness, "SELECT concat_ws(' ', count(*), count(DISTINCT message_id), count(DISTINCT slot) > 1)"
                          " FROM outbox.inbox WHERE consumer = 'storm'"),
             "60 60 t", "storm: the inbox has each once, in the slots of several days");
+    is_text(ask(witness, "SELECT count(*) FROM outbox.inbox WHERE consumer = 'old'"), "0",
+            "storm: and what was beyond the window is gone");
 }
 
 void test_storm(void)
