@@ -62,8 +62,10 @@ enum outbox_inbox_wait {
     OUTBOX_INBOX_NOWAIT /* answer OUTBOX_INBOX_IN_PROGRESS at once */
 };
 
-/* Limits, in bytes.  For what may be longer pass a hash of it (SHA-256). */
+/* The most bytes of a consumer's name. */
 #define OUTBOX_INBOX_CONSUMER_LIMIT 249
+
+/* The most bytes of a message's id.  For what may be longer pass a hash of it (SHA-256). */
 #define OUTBOX_INBOX_MESSAGE_ID_LIMIT 255
 
 /* Claims a message, for this transaction.
