@@ -17,6 +17,7 @@ dist-hook:
 
 include %D%/checks/local.mk
 include %D%/integration/emit.mk
+include %D%/integration/inbox.mk
 include %D%/docs/local.mk
 include %D%/fuzz/local.mk
 if HAVE_CMOCKA

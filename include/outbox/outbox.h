@@ -5,6 +5,7 @@
 #include <outbox/emit.h>
 #include <outbox/error.h>
 #include <outbox/event.h>
+#include <outbox/inbox.h>
 #include <outbox/version.h>
 #include <outbox/webhook.h>
 

@@ -172,13 +172,14 @@ CREATE TABLE outbox.emitted (
     PRIMARY KEY (id, slot)
 ) PARTITION BY LIST (slot);
 
--- The inbox of a consumer, kept the same way and for the same reason.
+-- The inbox: what each consumer has had from elsewhere, kept the same way and for the same
+-- reason.  Ids are whatever their senders call them, compared byte by byte.
 CREATE TABLE outbox.inbox (
-    consumer text NOT NULL,
-    event_id uuid NOT NULL,
-    slot     smallint NOT NULL,
-    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (event_id, consumer, slot)
+    consumer   text COLLATE "C" NOT NULL,
+    message_id text COLLATE "C" NOT NULL,
+    slot       smallint NOT NULL,
+    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (message_id, consumer, slot)
 ) PARTITION BY LIST (slot);
 
 DO $$

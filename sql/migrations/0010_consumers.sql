@@ -115,6 +115,60 @@ BEGIN
                   WHERE k.consumer = p_consumer AND k.topic = p_topic AND k.partition = p_partition LIMIT p_limit;
 END $$;
 
+-- The inbox -------------------------------------------------------------------------------
+
+-- Function:  outbox.inbox_claim(consumer, message_id, wait)
+-- Claims a message that came from elsewhere, for this transaction: whoever is told 'new'
+-- has its effect here, and commits both or neither.
+-- Returns:   'new'; 'seen': claimed by a transaction that committed, or earlier in this one;
+--            'in_progress', unless it is to wait: another transaction has claimed it and has not ended
+-- As claim_ids() does: the lock makes concurrent claims of one message wait for each other's
+-- end, whichever day they began on, and a look into all slots admits none twice at midnight.
+-- The snapshot of a caller that is not READ COMMITTED may be too old to see what the other
+-- committed, so it claims in every slot: a unique index looks past snapshots and answers
+-- with a serialization failure (40001: retry).  No plan may scan a slot that was empty when
+-- it was planned.
+CREATE FUNCTION outbox.inbox_claim(p_consumer text, p_message_id text, p_wait boolean DEFAULT true) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    reader  text COLLATE "C" := p_consumer;
+    message text COLLATE "C" := p_message_id;
+    job     bigint;
+    locked  boolean;
+    today   smallint;
+BEGIN
+    IF coalesce(octet_length(reader) NOT BETWEEN 1 AND 249 OR reader ~ '[\x01-\x1f\x7f]', true) THEN
+        RAISE EXCEPTION 'consumer: must have 1 to 249 bytes and no control character'
+            USING ERRCODE = '22023', COLUMN = 'consumer', HINT = 'Name who does the work, for example "billing".';
+    ELSIF coalesce(octet_length(message) NOT BETWEEN 1 AND 255, true) THEN
+        RAISE EXCEPTION 'message_id: must have 1 to 255 bytes'
+            USING ERRCODE = '22023', COLUMN = 'message_id', HINT = 'Pass a hash (SHA-256) of an id that is longer.';
+    END IF;
+    job := hashtextextended(message, hashtextextended(reader, 0));
+    LOOP
+        locked := pg_try_advisory_xact_lock(job);
+        IF EXISTS (SELECT FROM outbox.inbox i WHERE i.message_id = message AND i.consumer = reader) THEN
+            RETURN 'seen';
+        END IF;
+        EXIT WHEN locked;
+        IF NOT p_wait THEN
+            RETURN 'in_progress';
+        END IF;
+        PERFORM pg_advisory_xact_lock(job);
+    END LOOP;
+    today := outbox.day_slot(clock_timestamp());
+    IF current_setting('transaction_isolation') = 'read committed' THEN
+        INSERT INTO outbox.inbox (consumer, message_id, slot) VALUES (reader, message, today);
+    ELSE
+        INSERT INTO outbox.inbox (consumer, message_id, slot)
+        SELECT reader, message, g FROM generate_series(0, 15) AS g
+        ON CONFLICT DO NOTHING;
+        DELETE FROM outbox.inbox i WHERE i.message_id = message AND i.consumer = reader AND i.slot <> today;
+    END IF;
+    RETURN 'new';
+END $$;
+
 -- For operators ---------------------------------------------------------------------------
 
 -- Function:  outbox.consumer_release_key(consumer, topic, key, reason)
@@ -185,7 +239,7 @@ BEGIN
     RETURN gone;
 END $$;
 
--- A consumer advances, and emits what follows from what it did; it is a writer, too.
+-- A consumer advances, claims, and emits what follows from what it did; it is a writer, too.
 DO $$
 DECLARE
     f record;
@@ -193,9 +247,9 @@ BEGIN
     FOR f IN
         SELECT p.oid::regprocedure AS signature, p.proname AS name
           FROM pg_proc p WHERE p.pronamespace = 'outbox'::regnamespace
-           AND (p.proname LIKE 'consumer\_%' OR p.proname IN ('emit', 'emit_event', 'emit_events', 'admit', 'admit_json'))
+           AND (p.proname ~ '^(consumer|inbox)_' OR p.proname IN ('emit', 'emit_event', 'emit_events', 'admit', 'admit_json'))
     LOOP
-        IF f.name NOT LIKE 'consumer\_%' THEN
+        IF f.name !~ '^(consumer|inbox)_' THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO outbox_consumer', f.signature);
             CONTINUE;
         END IF;

@@ -13,9 +13,9 @@ static int check_pipeline(const PGconn *conn, enum outbox__use use, outbox_error
         return outbox__fail(
             reterr, OUTBOX_ESTATE, NULL,
             "an earlier command of the pipeline failed; read its results up to the sync first");
-    if (status == PQ_PIPELINE_ON && use == OUTBOX__USE_WAITS)
-        return outbox__fail(reterr, OUTBOX_ESTATE, NULL,
-                            "the connection is in pipeline mode; use outbox_emit_send()");
+    if (status == PQ_PIPELINE_ON && use != OUTBOX__USE_QUEUES)
+        return outbox__fail(reterr, OUTBOX_ESTATE, NULL, "the connection is in pipeline mode; %s",
+                            use == OUTBOX__USE_WAITS ? "use outbox_emit_send()" : "leave it first");
     return OUTBOX_OK;
 }
 
@@ -25,8 +25,8 @@ static int check_transaction(const PGconn *conn, enum outbox__use use, outbox_er
     case PQTRANS_INTRANS:
         return OUTBOX_OK;
     case PQTRANS_IDLE:
-        return outbox__fail(reterr, OUTBOX_ESTATE, NULL,
-                            "no transaction is open; BEGIN, change the rows, emit, COMMIT");
+        return outbox__fail(reterr, OUTBOX_ESTATE, NULL, "no transaction is open; BEGIN, %s, COMMIT",
+                            use == OUTBOX__USE_CLAIMS ? "claim, do the work" : "change the rows, emit");
     case PQTRANS_INERROR:
         return outbox__fail(reterr, OUTBOX_ESTATE, NULL,
                             "the transaction has failed; roll it back, or to a savepoint");
@@ -59,8 +59,8 @@ int outbox__connection_check(const PGconn *conn, enum outbox__use use, outbox_er
     encoding = PQparameterStatus(conn, "client_encoding");
     if (!encoding || strcmp(encoding, "UTF8") != 0)
         return outbox__fail(reterr, OUTBOX_ESTATE, NULL,
-                            "client_encoding is %s, events are UTF-8; connect with client_encoding=UTF8",
-                            encoding ? encoding : "unknown");
+                            "client_encoding is %s, %s are UTF-8; connect with client_encoding=UTF8",
+                            encoding ? encoding : "unknown", use == OUTBOX__USE_CLAIMS ? "ids" : "events");
     return OUTBOX_OK;
 }
 
@@ -82,7 +82,7 @@ int outbox__connection_fail(const PGconn *conn, outbox_error **reterr)
 }
 
 /* What to do about an error that the outbox did not raise itself. */
-static const char *remedy_for(const char *sqlstate)
+static const char *remedy_for(const char *sqlstate, enum outbox__use use)
 {
     static const struct {
         const char *sqlstate;
@@ -91,13 +91,15 @@ static const char *remedy_for(const char *sqlstate)
         {"3F000", "install the schema with outboxctl migrate"},
         {"42P01", "install the schema, or bring it up to date, with outboxctl migrate"},
         {"42883", "bring the schema up to date with outboxctl migrate"},
-        {"42501", "GRANT outbox_writer to the role that emits"},
-        {"25006", "emit in a transaction that may write"},
+        {"25006", "begin a transaction that may write"},
         {"40001", "roll back and try the whole transaction again"},
         {"40P01", "roll back and try the whole transaction again"},
         {"25P02", "roll the transaction back, or to a savepoint"},
     };
 
+    if (strcmp(sqlstate, "42501") == 0)
+        return use == OUTBOX__USE_CLAIMS ? "GRANT outbox_consumer to the role that claims"
+                                         : "GRANT outbox_writer to the role that emits";
     for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++) {
         if (strcmp(remedies[i].sqlstate, sqlstate) == 0)
             return remedies[i].remedy;
@@ -115,12 +117,12 @@ static bool is_fatal(const PGresult *result)
     return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
-static int fail_result(const PGresult *result, outbox_error **reterr)
+int outbox__result_fail(const PGresult *result, enum outbox__use use, outbox_error **reterr)
 {
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *remedy = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
-    const char *known = sqlstate ? remedy_for(sqlstate) : NULL;
+    const char *known = sqlstate ? remedy_for(sqlstate, use) : NULL;
 
     /* The detail and the context are left out: they may quote what the caller stores. */
     if (!primary)
@@ -159,7 +161,7 @@ int outbox__result_check(const PGresult *result, int not_ours, outbox_error **re
         return outbox__fail(reterr, OUTBOX_ESERVER, NULL,
                             "not executed, since an earlier command of the pipeline failed; see its error");
     case PGRES_FATAL_ERROR:
-        return fail_result(result, reterr);
+        return outbox__result_fail(result, OUTBOX__USE_WAITS, reterr);
     default:
         break;
     }

@@ -7,14 +7,18 @@
 
 #include <outbox/emit.h>
 
-/* How a function uses the connection: it waits for the answer, or it only queues. */
-enum outbox__use { OUTBOX__USE_WAITS, OUTBOX__USE_QUEUES };
+/* How a function uses the connection: it emits and waits for the answer, it only queues, or it
+ * claims in the inbox, and waits. */
+enum outbox__use { OUTBOX__USE_WAITS, OUTBOX__USE_QUEUES, OUTBOX__USE_CLAIMS };
 
-/* Can an event be emitted here?  Sends nothing. */
+/* Can an event be emitted here, or a message be claimed?  Sends nothing. */
 int outbox__connection_check(const PGconn *conn, enum outbox__use use, outbox_error **reterr);
 
 /* The error of a statement that has no result at all. */
 int outbox__connection_fail(const PGconn *conn, outbox_error **reterr);
+
+/* The error that a result with PGRES_FATAL_ERROR stands for. */
+int outbox__result_fail(const PGresult *result, enum outbox__use use, outbox_error **reterr);
 
 /* OUTBOX_OK if result holds rows of (id uuid, already_emitted boolean) in binary; else the
  * error that it stands for.  not_ours: the code if it is rows, but other ones. */

@@ -3,6 +3,7 @@ libapi_la_SOURCES = \
     %D%/connection.c %D%/connection.h \
     %D%/emit.c \
     %D%/emit_array.c \
+    %D%/inbox.c \
     %D%/prepared.c %D%/prepared.h \
     %D%/statement.c %D%/statement.h \
     %D%/version.c \

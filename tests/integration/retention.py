@@ -176,7 +176,7 @@ OLD = """
     insert into outbox.emitted (id, slot, at)
         select gen_random_uuid(), (outbox.day_slot(clock_timestamp()) - age) & 15, now() - age * interval '1 day'
           from generate_series(0, 9, 3) as age, generate_series(1, 3);
-    insert into outbox.inbox (consumer, event_id, slot) select 'c', id, slot from outbox.emitted;
+    insert into outbox.inbox (consumer, message_id, slot) select 'c', id, slot from outbox.emitted;
     insert into outbox.audit (at, action, subject) select now() - age * interval '1 day', 'old', age::text
       from generate_series(0, 9, 3) as age;
     insert into outbox.delivery (event_seq, event_id, event_type, endpoint, state, created_at, finished_at)

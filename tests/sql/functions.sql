@@ -23,7 +23,7 @@ SELECT functions_are('outbox', ARRAY['lock_class', 'pattern_to_like', 'patterns_
     'audit_expire', 'lane_map_commit', 'release_pending', 'relay_check_in', 'lane_set', 'lane_lock', 'lane_pause', 'lane_resume',
     'lane_move',
     'consumer_acquire', 'consumer_advance', 'consumer_fence', 'consumer_park_key', 'consumer_park_behind',
-    'consumer_parked_keys', 'consumer_release_key', 'consumer_seek', 'consumer_forget']);
+    'consumer_parked_keys', 'consumer_release_key', 'consumer_seek', 'consumer_forget', 'inbox_claim']);
 
 SELECT is((SELECT array_agg(signature ORDER BY signature COLLATE "C") FROM f WHERE name = 'emit'),
           ARRAY['outbox.emit(text,text,bytea,text,text,jsonb,uuid,text,integer,text,text,timestamp with time zone,text)',
@@ -41,7 +41,7 @@ SELECT is((SELECT array_agg(DISTINCT name ORDER BY name) FROM f WHERE definer),
                 'delivery_claim', 'delivery_expire', 'delivery_finish', 'delivery_recover', 'delivery_resolve',
                 'delivery_retry', 'delivery_retry_of', 'delivery_revive', 'emit_event', 'emit_events', 'enable',
                 'endpoint_add', 'endpoint_disable', 'endpoint_enable', 'endpoint_remove', 'endpoint_test',
-                'kept_expire', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_map_commit', 'lane_move', 'lane_own',
+                'inbox_claim', 'kept_expire', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_map_commit', 'lane_move', 'lane_own',
                 'lane_park', 'lane_park_behind', 'lane_pause', 'lane_record_publish', 'lane_release', 'lane_renew',
                 'lane_resume', 'lane_set', 'lane_take_release',
                 'parked_discard', 'parked_lock', 'parked_reroute', 'parked_retry', 'parked_retry_topic',

@@ -1,6 +1,6 @@
 -- Who may do what: the exact lists.  A writer can only emit.
 BEGIN;
-SELECT plan(77);
+SELECT plan(78);
 
 -- Runs a statement as a role; returns 'done', or the SQLSTATE.  What it did is undone.
 CREATE FUNCTION pg_temp.try(role_name text, statement text) RETURNS text LANGUAGE plpgsql AS $$
@@ -80,7 +80,7 @@ SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_admin'),
           'an admin can emit, look into batches, and manage endpoints, deliveries, routes, lanes, consumers and what is parked');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_consumer'),
           ARRAY['admit', 'admit_json', 'consumer_acquire', 'consumer_advance', 'consumer_fence', 'consumer_park_behind', 'consumer_park_key',
-                'consumer_parked_keys', 'emit', 'emit_event', 'emit_events'], 'a consumer can advance and emit');
+                'consumer_parked_keys', 'emit', 'emit_event', 'emit_events', 'inbox_claim'], 'a consumer can advance, claim and emit');
 SELECT is((SELECT names FROM may_execute WHERE role_name = 'outbox_relay'),
           ARRAY['admit', 'admit_json', 'batch', 'batch_rows', 'bucket', 'delivery_claim', 'delivery_finish', 'delivery_recover',
                 'emit', 'emit_event', 'emit_events', 'lane_acknowledge', 'lane_acquire', 'lane_halt', 'lane_park',
@@ -161,6 +161,7 @@ SELECT is(pg_temp.try('outbox_writer', statement), '42501', 'not a writer: ' || 
     $$SELECT outbox.rotate()$$,
     $$SELECT outbox.partition_add()$$,
     $$SELECT outbox.claim_ids(ARRAY[gen_random_uuid()])$$,
+    $$SELECT outbox.inbox_claim('c', 'm')$$,
     $$SELECT outbox.ring()$$,
     $$SELECT outbox.lane_acquire(1, 0, 'me', '1 s')$$,
     $$SELECT * FROM outbox.batch(1, 1)$$,

@@ -192,7 +192,7 @@ ROLLBACK TO free;
 -- Ids and inbox ----------------------------------------------------------------------------------
 INSERT INTO outbox.emitted (id, slot)
 SELECT gen_random_uuid(), (outbox.day_slot(clock_timestamp()) - age) & 15 FROM generate_series(0, 15) AS age, generate_series(1, 3);
-INSERT INTO outbox.inbox (consumer, event_id, slot)
+INSERT INTO outbox.inbox (consumer, message_id, slot)
 SELECT 'c', gen_random_uuid(), (outbox.day_slot(clock_timestamp()) - age) & 15 FROM generate_series(0, 15) AS age;
 CREATE FUNCTION pg_temp.ages(ring text) RETURNS integer[] LANGUAGE plpgsql AS $$
 DECLARE ages integer[];

@@ -140,7 +140,7 @@ SELECT is((SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 
                ('delivery', 'u', 'UNIQUE (event_seq, endpoint, replay)'),
                ('delivery_attempt', 'p', 'PRIMARY KEY (delivery, attempt)'),
                ('emitted', 'p', 'PRIMARY KEY (id, slot)'),
-               ('inbox', 'p', 'PRIMARY KEY (event_id, consumer, slot)')) AS c(t, k, wanted);
+               ('inbox', 'p', 'PRIMARY KEY (message_id, consumer, slot)')) AS c(t, k, wanted);
 SELECT throws_ok($$INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, state)
                    VALUES (1, gen_random_uuid(), 't', gen_random_uuid(), 'lost')$$, '23514', NULL,
                  'delivery.state is one of the seven');

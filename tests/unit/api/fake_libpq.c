@@ -252,3 +252,16 @@ PGresult *fake_rows(int count, const bool *already)
     }
     return result;
 }
+
+PGresult *fake_text(const char *text)
+{
+    char name[] = "answer";
+    char value[32];
+    PGresAttDesc column = {.name = name, .typid = 25, .typlen = -1};
+    PGresult *result = fake_result(PGRES_TUPLES_OK);
+    int size = snprintf(value, sizeof(value), "%s", text);
+
+    assert_true(PQsetResultAttrs(result, 1, &column));
+    assert_true(PQsetvalue(result, 0, 0, value, size));
+    return result;
+}

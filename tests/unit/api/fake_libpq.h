@@ -46,6 +46,8 @@ void fake_reset(PGconn *conn);
 
 /* A result with rows of (id, already_emitted), the bytes of the n-th id all n + 1. */
 PGresult *fake_rows(int count, const bool *already);
+/* A result with one row of one text. */
+PGresult *fake_text(const char *text);
 /* An error as the server sends it is not to be had without a server: see tests/integration. */
 PGresult *fake_result(ExecStatusType status);
 

@@ -61,19 +61,26 @@ static int emit_result(outbox_error **reterr)
     return outbox_emit_result(fake.result, ids[0], reterr);
 }
 
+static int inbox_claim(outbox_error **reterr)
+{
+    return outbox_inbox_claim(conn, "billing", "m", OUTBOX_INBOX_WAIT, reterr);
+}
+
 static const struct call {
     const char *name;
     int (*call)(outbox_error **reterr);
-    int rows;      /* of the good answer; 0: none */
-    bool prepares; /* outside a transaction */
-    bool queues;   /* its answer comes later */
+    int rows;         /* of the good answer; 0: none */
+    bool prepares;    /* outside a transaction */
+    bool queues;      /* its answer comes later */
+    const char *text; /* the good answer, where it is a word */
 } calls[] = {
-    {"emit", emit, 0, false, false},
-    {"emit, own id", emit_own_id, 1, false, false},
-    {"emit_send", emit_send, 0, false, true},
-    {"emit_array", emit_array, EVENTS, false, false},
-    {"emit_prepare", emit_prepare, 0, true, false},
-    {"emit_result", emit_result, 1, false, false},
+    {"emit", emit, 0, false, false, NULL},
+    {"emit, own id", emit_own_id, 1, false, false, NULL},
+    {"emit_send", emit_send, 0, false, true, NULL},
+    {"emit_array", emit_array, EVENTS, false, false, NULL},
+    {"emit_prepare", emit_prepare, 0, true, false, NULL},
+    {"emit_result", emit_result, 1, false, false, NULL},
+    {"inbox_claim", inbox_claim, 0, false, false, "new"},
 };
 
 static void make_ready(const struct call *call, bool prepared)
@@ -86,7 +93,10 @@ static void make_ready(const struct call *call, bool prepared)
         assert_int_equal(outbox_emit_prepare(conn, NULL), OUTBOX_OK);
     }
     fake.transaction = call->prepares ? PQTRANS_IDLE : PQTRANS_INTRANS;
-    fake.result = call->rows > 0 ? fake_rows(call->rows, already) : fake_result(PGRES_COMMAND_OK);
+    if (call->text)
+        fake.result = fake_text(call->text);
+    else
+        fake.result = call->rows > 0 ? fake_rows(call->rows, already) : fake_result(PGRES_COMMAND_OK);
     memset(ids, 'u', sizeof(ids));
     memset(answers, 0x55, sizeof(answers));
 }

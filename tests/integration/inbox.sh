@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# deadline: 120
+# The inbox on real servers, 15 and 18: see inbox_test.c, which prints the points.
+set -eu -o pipefail
+# shellcheck source=tests/lib/tap.sh
+. "$OUTBOX_SRC/tests/lib/tap.sh"
+
+create_database
+servers=("$DSN")
+if [ -n "${OUTBOX_TEST_DSN18:-}" ]; then
+    create_database "$OUTBOX_TEST_DSN18"
+    servers+=("$DSN")
+fi
+"$OUTBOX_BUILD/tests/integration/inbox_test" "${servers[@]}"
