@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 150
+# deadline: 300
 """A chain: A emits, a relay publishes; B consumes, writes to its own database and emits; another relay publishes;
 C consumes. Relays and consumers die at random; each event of A has its effect at B and at C once."""
 import collections

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 200
+# deadline: 300
 """Nothing happens for longer than the broker remembers: a lane's transactional id (seven days by default,
 here two seconds), and the producers that wrote to a partition. The relay goes on by itself, exactly
 once: the one that was idle, one that was stopped meanwhile, and one that is started afterwards. Beside

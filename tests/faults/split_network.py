@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 200
+# deadline: 300
 """The owner of the lane is on another machine: in a network namespace of its own, at the end of a line to
 PostgreSQL, Kafka and receivers. What is sent to it gets lost, or what it sends, or both, or the line is
 down. Nothing ends a connection here, as a proxy would at times: everybody has to find out alone.

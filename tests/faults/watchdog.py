@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 200
+# deadline: 300
 """A call of a library does not come back, beyond every deadline that was given to it: the relay says which
 thread waits for what, in its log, in the metrics and on /healthz, and gives systemd no sign of life. When
 the call does come back, it goes on, exactly once. Told to end meanwhile, it does, in time."""
