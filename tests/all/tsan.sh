@@ -8,7 +8,9 @@ set -eu -o pipefail
 . "$OUTBOX_SRC/tests/lib/sanitized.sh"
 
 dir=$OUTBOX_SRC/build/tsan
-export TSAN_OPTIONS="suppressions=$OUTBOX_SRC/tests/lib/tsan.supp"
+# A relay that gives up stopping, and a thread that a library holds, end with the process and are
+# not joined: that is no race.
+export TSAN_OPTIONS="suppressions=$OUTBOX_SRC/tests/lib/tsan.supp:report_thread_leaks=0"
 build_with "$dir" thread || bail "the sanitized build failed"
 gcc -shared -fPIC -O1 -o "$dir/threads.so" "$OUTBOX_SRC/tests/lib/tsan_threads.c" || bail "no thread library"
 export LD_PRELOAD=$dir/threads.so
