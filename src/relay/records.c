@@ -186,7 +186,7 @@ static int64_t timestamp_of(const struct page_event *event)
 {
     int64_t now = clock_wall();
 
-    return (event->occurred_at - now > AHEAD_MAX ? now : event->occurred_at) / 1000;
+    return (event->occurred_at > now + AHEAD_MAX ? now : event->occurred_at) / 1000;
 }
 
 static int make_record(struct records *records, const struct page_event *event, struct room *room,
