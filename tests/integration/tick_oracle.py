@@ -148,7 +148,7 @@ class Writer:
                                     SlowFile(f"t\t{key}\t{number}\n", "t\t\\N\t0\n" * 20, *pauses))
         elif kind == "id":
             # from a pool, so that it has sometimes been emitted before
-            identity = uuid.UUID(int=self.random.randrange(2000) + (4 << 76))
+            identity = uuid.UUID(int=self.random.randrange(200) + (4 << 76))
             if not self.emit(key, number, str(identity)):
                 self.done["already emitted"] += 1
                 return "ROLLBACK"
