@@ -25,7 +25,7 @@ SELECT is((SELECT array_agg((kind, secret, sealed_with, expires_at)::text) FROM 
           ARRAY[('v1', decode(repeat('ab', 32), 'hex'), NULL, NULL)::text], 'and its secret');
 SELECT is((SELECT (action, subject, detail - 'url')::text FROM outbox.audit WHERE action <> 'migrate'),
           ('endpoint add', :'one', '{"types": ["order.*", "a_b%"], "policy": "park"}'::jsonb)::text, 'and is in the audit');
-SELECT ok(NOT EXISTS (SELECT FROM outbox.audit a WHERE a.action <> 'migrate' AND a::text ~ 'abab'), 'which has no secret');
+SELECT ok(NOT EXISTS (SELECT FROM outbox.audit a WHERE a.action <> 'migrate' AND a::text ~ repeat('ab', 16)), 'which has no secret');
 SELECT outbox.endpoint_add('http://[::1]:8080/', decode(repeat('00', 24), 'hex')) AS two \gset
 SELECT is((SELECT (name, tenant, types::text, policy, enabled, timeout_ms, concurrency, schedule, max_age)::text
              FROM outbox.endpoint WHERE id = :'two'),
