@@ -15,5 +15,6 @@ libsink_la_SOURCES = \
     %D%/settle.c %D%/settle.h \
     %D%/taint.c %D%/taint.h \
     %D%/topics.c %D%/topics.h \
-    %D%/trial.c %D%/trial.h
+    %D%/trial.c %D%/trial.h \
+    %D%/turns.c %D%/turns.h
 libsink_la_CFLAGS = $(AM_CFLAGS) -pthread $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS)
