@@ -12,10 +12,8 @@ struct wire {
     struct producer *producer;
     uint64_t job;
     int step;
-    bool answer_lost;
-    bool answered;
-    bool refused, failed, bad;
-    bool fails_after; /* carried out, and an error all the same */
+    struct request_fate fate;
+    bool answered, bad;
 };
 
 static void next(struct sim *sim, struct runner *runner);
@@ -196,8 +194,8 @@ static void come_back(struct sim *sim, const struct moment *moment)
     wire->answered = true;
     if (wire->bad) {
         fail_batch(sim, runner);
-    } else if (wire->refused || wire->failed) {
-        fail(sim, runner, wire->refused);
+    } else if (wire->fate.refused || wire->fate.failed) {
+        fail(sim, runner, wire->fate.refused);
     } else if (wire->answer.error == KAFKA_CONCURRENT) {
         again.at = sim->world.now + BACKOFF;
         again.run = go_on;
@@ -219,9 +217,9 @@ static void arrive(struct sim *sim, const struct moment *moment)
     if (sim->kafka.down_until > sim->world.now)
         return; /* lost */
     wire->bad = wire->request.api == KAFKA_PRODUCE && is_bad(sim, &wire->request);
-    if (!wire->bad && !wire->refused && (!wire->failed || wire->fails_after))
+    if (!wire->bad && !wire->fate.refused && (!wire->fate.failed || wire->fate.fails_after))
         kafka_serve(sim, &wire->request, &wire->answer);
-    if (wire->answer_lost)
+    if (wire->fate.answer_lost)
         return;
     back.at = sim->world.now + world_latency(&sim->world);
     back.run = come_back;
@@ -239,29 +237,6 @@ static void time_out(struct sim *sim, const struct moment *moment)
     if (wire->request.api != KAFKA_PRODUCE && wire->request.api != KAFKA_PRODUCE_MARKER && wire->producer)
         wire->producer->lost = true;
     next(sim, runner);
-}
-
-static void apply(const struct fault *fault, struct wire *wire, struct moment *moment)
-{
-    switch (fault->kind) {
-    case FAULT_KAFKA_LOST_ANSWER:
-        wire->answer_lost = true;
-        break;
-    case FAULT_KAFKA_LATE_REQUEST: /* from just after its retry to seconds later */
-        wire->answer_lost = true;
-        moment->at += SOCKET_TIMEOUT + (int64_t)(fault->dice % (fault->dice & (1 << 20) ? 6 * SEC : 60 * MS));
-        break;
-    case FAULT_KAFKA_SLOW:
-        moment->at += (int64_t)(fault->dice % (600 * MS));
-        break;
-    case FAULT_KAFKA_REFUSED:
-        wire->refused = true;
-        break;
-    default:
-        wire->failed = true;
-        wire->fails_after = fault->dice & 1;
-        break;
-    }
 }
 
 static void send(struct sim *sim, struct runner *runner, struct wire *wire)
@@ -285,8 +260,8 @@ static void send(struct sim *sim, struct runner *runner, struct wire *wire)
     world_add(&sim->world, moment);
     moment.at = sim->world.now + world_latency(&sim->world);
     moment.run = arrive;
-    if (fault)
-        apply(fault, wire, &moment);
+    if (fault) /* from just after its retry to seconds later */
+        runner_strike_request(fault, fault->dice & (1 << 20) ? 6 * SEC : 60 * MS, &wire->fate, &moment);
     if (!fault || fault->kind != FAULT_KAFKA_LOST_REQUEST)
         world_add(&sim->world, moment);
 }
