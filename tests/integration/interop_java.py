@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import re
 import subprocess
 
 import psycopg2.extensions
@@ -26,60 +27,8 @@ JAVA = ["java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
 # What the JSON converter needs to make columns of a payload.
 SCHEMA = {"type": "struct", "fields": [{"field": "name", "type": "string"}, {"field": "n", "type": "int32"}]}
 
-# As docs/consumers.md has them.
-WORKER = """
-bootstrap.servers={kafka}
-listeners=http://127.0.0.1:0
-plugin.discovery=service_load
-offset.storage.file.filename={tmp}/connect-offsets
-key.converter=org.apache.kafka.connect.storage.StringConverter
-value.converter=org.apache.kafka.connect.storage.StringConverter
-header.converter=org.apache.kafka.connect.storage.StringConverter
-consumer.isolation.level=read_committed
-"""
-SINK = """
-name={name}
-connector.class=io.debezium.connector.jdbc.JdbcSinkConnector
-tasks.max=1
-topics={topics}
-connection.url=jdbc:postgresql://{host}:{port}/{dbname}
-connection.username={user}
-connection.password={password}
-collection.name.format={name}
-quote.identifiers=true
-insert.mode=upsert
-"""
-# A row for each record, at its place: whatever the payload is. The sink makes the table.
-LOG = SINK + """
-schema.evolution=basic
-primary.key.mode=kafka
-transforms=hoist,headers
-transforms.hoist.type=org.apache.kafka.connect.transforms.HoistField$Value
-transforms.hoist.field=payload
-transforms.headers.type=io.debezium.transforms.HeaderToValue
-transforms.headers.headers=outbox-id,outbox-type,outbox-time,outbox-seq,x-text
-transforms.headers.fields=id,type,time,seq,text
-transforms.headers.operation=copy
-"""
-# A row for each key, as long as there is one: upsert and delete. The table is there before: of a tombstone, if that
-# comes first, the sink cannot make it.
+# Of a tombstone, if that comes first, the sink cannot make it.
 LATEST_TABLE = "create table latest (key text primary key, name text not null, n integer not null, id text, seq text)"
-LATEST = SINK + """
-delete.enabled=true
-primary.key.mode=record_key
-value.converter=org.apache.kafka.connect.json.JsonConverter
-transforms=key,headers
-transforms.key.type=org.apache.kafka.connect.transforms.HoistField$Key
-transforms.key.field=key
-transforms.headers.type=io.debezium.transforms.HeaderToValue
-transforms.headers.headers=outbox-id,outbox-seq
-transforms.headers.fields=id,seq
-transforms.headers.operation=copy
-transforms.headers.predicate=tombstone
-transforms.headers.negate=true
-predicates=tombstone
-predicates.tombstone.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone
-"""
 
 
 # ---- what is emitted ----
@@ -202,15 +151,29 @@ class Process:
         return done
 
 
-def start_connect(jars, warehouse, sinks):
-    files = {"worker": WORKER.format(kafka=tap.KAFKA, tmp=tap.TMP)}
-    for name, (sink, topics) in sinks.items():
-        files[name] = sink.format(name=name, topics=",".join(topics), **warehouse)
-    for name, text in files.items():
+def documented(name):
+    """The settings that docs/consumers.md has for that file."""
+    with open(tap.SRC + "/docs/consumers.md", encoding="utf-8") as f:
+        found = re.search(rf"^```properties\n# {name}\.properties\n(.*?)^```$", f.read(), re.M | re.S)
+    return dict(line.split("=", 1) for line in found.group(1).splitlines())
+
+
+def start_connect(jars, warehouse, topics):
+    """What differs from the document is where things are, and a header that these events have."""
+    database = {"connection.url": "jdbc:postgresql://{host}:{port}/{dbname}".format(**warehouse),
+                "connection.username": warehouse["user"], "connection.password": warehouse["password"]}
+    log = documented("log")
+    changes = {"worker": {"bootstrap.servers": tap.KAFKA, "offset.storage.file.filename": tap.TMP + "/connect-offsets",
+                          "listeners": "http://127.0.0.1:0", "plugin.discovery": "service_load"},
+               "log": {**database, "topics": ",".join(topics),
+                       "transforms.headers.headers": log["transforms.headers.headers"] + ",x-text",
+                       "transforms.headers.fields": log["transforms.headers.fields"] + ",text"},
+               "latest": {**database, "topics": topics[-1]}}
+    for name, change in changes.items():
         with open(f"{tap.TMP}/{name}.properties", "w", encoding="utf-8") as f:
-            f.write(text)
+            f.writelines(f"{key}={value}\n" for key, value in {**documented(name), **change}.items())
     return Process("connect", jars, ["org.apache.kafka.connect.cli.ConnectStandalone",
-                                     *(f"{tap.TMP}/{name}.properties" for name in files)])
+                                     *(f"{tap.TMP}/{name}.properties" for name in changes)])
 
 
 def rows(dsn, table):
@@ -314,8 +277,7 @@ def main():
     warehouse = tap.create_database(tap.DSN_TCP, migrate=False)
     tap.sql(warehouse, LATEST_TABLE)
     jars = class_path([], ["interop"])
-    connect = start_connect(jars, psycopg2.extensions.parse_dsn(warehouse),
-                            {"log": (LOG, [events, people]), "latest": (LATEST, [people])})
+    connect = start_connect(jars, psycopg2.extensions.parse_dsn(warehouse), [events, people])
     keys = make_keys(dice)
     java = Process("readers", jars, [tap.SRC + "/tests/interop/Readers.java", tap.KAFKA, keys_topic, twin, str(KEYS),
                                      events, outputs, tap.TMP + "/streams"])
