@@ -54,10 +54,12 @@ def parse(message, headers):
         raise Unusable("a tombstone")
     try:
         order = json.loads(message.value())
-        return {"event_id": event_id, "order_id": int(order["order_id"]), "user_id": int(order["user_id"]),
-                "item": str(order["item"])}
-    except (ValueError, TypeError, KeyError):
+        order_id, user_id, item = (order[name] for name in ("order_id", "user_id", "item"))
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise Unusable("not the JSON of an order") from None
+    if [type(value) for value in (order_id, user_id, item)] != [int, int, str]:
+        raise Unusable("order_id and user_id must be whole numbers, item a text")
+    return {"event_id": event_id, "order_id": order_id, "user_id": user_id, "item": item}
 
 
 def send_parcel(cursor, order, traceparent):
@@ -202,7 +204,8 @@ def main():
             return 0
         return consume(options, database, lambda: bool(stopped))
     except (psycopg2.Error, confluent_kafka.KafkaException) as error:
-        log("failed", error=json.dumps(str(error).strip()))
+        # the first line: a statement, with what was in the message, may stand below
+        log("failed", error=json.dumps(str(error).split("\n", maxsplit=1)[0]))
         return 1
 
 

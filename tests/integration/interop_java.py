@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 
 import psycopg2.extensions
@@ -64,17 +65,17 @@ class Writer:
         payload = self.dice.choice([None, json.dumps({"n": next(self.numbers), "text": "\u20ac"})] + ['"x"'] * 2)
         self.emit(self.events, key, payload)
 
-    def person(self):
-        key = f"p-{self.dice.randrange(PERSONS)}"
+    def person(self, key=None, gone=None):
+        key = key or f"p-{self.dice.randrange(PERSONS)}"
+        gone = self.dice.random() < 0.3 if gone is None else gone
         person = {"name": f"n\u00e4me {next(self.numbers)}", "n": self.dice.randrange(1 << 31)}
-        gone = self.dice.random() < 0.3
         self.emit(self.people, key, None if gone else json.dumps({"schema": SCHEMA, "payload": person}))
 
     def write(self):
         for number in range(PERSONS):
             self.emit(self.people, f"p-{number}", None)
         self.connection.commit()
-        left = [self.event] * EVENTS + [self.person] * (PEOPLE - PERSONS)
+        left = [self.event] * EVENTS + [self.person] * (PEOPLE - PERSONS - 2)
         self.dice.shuffle(left)
         while left:
             size = self.dice.randrange(1, 8)
@@ -87,6 +88,9 @@ class Writer:
             else:
                 self.connection.commit()
                 left = left[size:]
+        self.person("p-0", gone=True)
+        self.person("p-1", gone=False)
+        self.connection.commit()
         self.connection.close()
 
 
@@ -290,6 +294,7 @@ def main():
     check_streams(outbox, java, events, outputs)
     check_log(outbox, connect, warehouse, (events, people))
     check_latest(outbox, connect, warehouse, people)
+    tap.end(connect.process, signal.SIGKILL)
     java.process.stdin.close()
     tap.is_(java.process.wait(60), 0, "the Java program ends well")
     tap.done_testing()

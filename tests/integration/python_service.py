@@ -79,13 +79,14 @@ def junk(topic):
                                                             "outbox-type": kind}}
 
     order = {"order_id": 1, "user_id": 1, "item": "tea"}
-    consumers.fill(topic, records=[
-        record("{"), record("[]"), record(None), record(json.dumps({**order, "item": "\0"})),
-        record(json.dumps({**order, "order_id": 1 << 70})), record(json.dumps(order), event="7"),
-        {"key": None, "payload": json.dumps(order)},
-        record(json.dumps(order), kind="order_cancelled")])
+    bad = [record(payload) for payload in (
+        "{", "[]", "7", None, "[" * 50000, '{"order_id": Infinity, "user_id": 1, "item": "tea"}',
+        *(json.dumps({**order, **change}) for change in (
+            {"item": "\0"}, {"item": "\ud800"}, {"item": None}, {"order_id": 1 << 70}, {"user_id": "1"})))]
+    bad += [record(json.dumps(order), event="7"), {"key": None, "payload": json.dumps(order)}]
+    consumers.fill(topic, records=bad + [record(json.dumps(order), kind="order_cancelled")])
     consumers.fill(topic, records=[record(json.dumps(order)) for _ in range(10)], transaction="abort")
-    return 7
+    return len(bad)
 
 
 def storm(shop, topic, load, database, dsn):

@@ -39,7 +39,7 @@ import org.apache.kafka.streams.processor.api.Record;
 import org.apache.kafka.streams.state.Stores;
 
 public final class Readers {
-    private static final Duration DEADLINE = Duration.ofSeconds(90);
+    private static final Duration DEADLINE = Duration.ofSeconds(240); /* the test has a nearer one */
 
     private record Sent(ConsumerRecord<byte[], byte[]> read, Future<RecordMetadata> choice) { }
 
