@@ -1,6 +1,7 @@
+# Needs nothing that is built.
+include %D%/python-service/local.mk
 # Built against the public headers and the installed kind of library only.
 if BUILD_EXAMPLES
-include %D%/python-service/local.mk
 include %D%/publisher/local.mk
 if BUILD_HTTP_EXAMPLES
 include %D%/webhook-receiver/local.mk

@@ -165,7 +165,8 @@ def documented(name):
 def start_connect(jars, warehouse, topics):
     """What differs from the document is where things are, and a header that these events have."""
     database = {"connection.url": "jdbc:postgresql://{host}:{port}/{dbname}".format(**warehouse),
-                "connection.username": warehouse["user"], "connection.password": warehouse["password"]}
+                "connection.username": warehouse["user"],
+                "connection.password": f"${{file:{tap.TMP}/secret.properties:password}}"}
     log = documented("log")
     changes = {"worker": {"bootstrap.servers": tap.KAFKA, "offset.storage.file.filename": tap.TMP + "/connect-offsets",
                           "listeners": "http://127.0.0.1:0", "plugin.discovery": "service_load"},
@@ -173,6 +174,8 @@ def start_connect(jars, warehouse, topics):
                        "transforms.headers.headers": log["transforms.headers.headers"] + ",x-text",
                        "transforms.headers.fields": log["transforms.headers.fields"] + ",text"},
                "latest": {**database, "topics": topics[-1]}}
+    with open(f"{tap.TMP}/secret.properties", "w", encoding="utf-8") as f:
+        f.write(f"password={warehouse['password']}\n")
     for name, change in changes.items():
         with open(f"{tap.TMP}/{name}.properties", "w", encoding="utf-8") as f:
             f.writelines(f"{key}={value}\n" for key, value in {**documented(name), **change}.items())
@@ -208,7 +211,8 @@ def check_keys(outbox, java, topic, keys):
     key_of = {event["id"]: event["key"] for event in committed(outbox, topic)}
     tap.is_((len(lines), len({line[0] for line in lines})), (KEYS, KEYS), "each once")
     tap.ok(sorted(key_of.get(line[0], "?") for line in lines) == sorted(keys), "they are those that were committed")
-    tap.no_complaints([f"{key_of.get(event)!r}: {here}, Java: {there}" for event, here, there in lines if here != there],
+    tap.no_complaints([f"{key_of.get(event)!r}: {here}, Java: {there}"
+                       for event, here, there in lines if here != there],
                       "each of 10,000 keys lies on the partition that the Java producer chooses")
     tap.is_(len({line[1] for line in lines}), PARTITIONS, "and no partition is empty")
 

@@ -94,7 +94,8 @@ def storm(shop, topic, load, database, dsn):
     group = tap.unique("shipping")
     services = [Service(dsn, topic, group) for _ in range(2)]
     for share in (ORDERS // 10, ORDERS // 4, ORDERS // 2):
-        if not tap.ok(tap.wait_until(lambda s=share: parcels(database) >= s, DEADLINE, 0.02), f"{share} parcels are sent"):
+        if not tap.ok(tap.wait_until(lambda s=share: parcels(database) >= s, DEADLINE, 0.02),
+                      f"{share} parcels are sent"):
             services[0].show()
         tap.sql(database, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
                           " and application_name = 'shipping'")
