@@ -7,5 +7,6 @@ include %D%/crud-api/local.mk
 endif
 if BUILD_RELAY
 include %D%/consumer/local.mk
+include %D%/enrichment/local.mk
 endif
 endif
