@@ -6,6 +6,7 @@ include %D%/webhook-receiver/local.mk
 include %D%/crud-api/local.mk
 endif
 if BUILD_RELAY
+include %D%/analytics/local.mk
 include %D%/consumer/local.mk
 include %D%/enrichment/local.mk
 endif
