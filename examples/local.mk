@@ -4,6 +4,7 @@ include %D%/publisher/local.mk
 if BUILD_HTTP_EXAMPLES
 include %D%/webhook-receiver/local.mk
 include %D%/crud-api/local.mk
+include %D%/dashboard/local.mk
 endif
 if BUILD_RELAY
 include %D%/analytics/local.mk
