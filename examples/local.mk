@@ -1,4 +1,5 @@
 # Built against the public headers and the installed kind of library only.
+dist_noinst_SCRIPTS += %D%/run-all
 if BUILD_EXAMPLES
 include %D%/publisher/local.mk
 if BUILD_HTTP_EXAMPLES

@@ -262,8 +262,7 @@ int main(int argc, char **argv)
         {"history", required_argument, NULL, 'h'},   {"threshold", required_argument, NULL, 'z'},
         {"least", required_argument, NULL, 'm'},     {"lateness-ms", required_argument, NULL, 'l'},
         {"idle-ms", required_argument, NULL, 'i'},   {NULL, 0, NULL, 0}};
-    static char order_placed[] = "order_placed", user_created[] = "user_created", users[] = "users",
-                order_enriched[] = "order_enriched";
+    static char order_placed[] = "order_placed", user_created[] = "user_created", users[] = "users";
     struct options options = {
         .dsn = getenv("OUTBOX_DSN"), /* everybody on the machine can read a command line */
         .prefix = "",
@@ -281,7 +280,7 @@ int main(int argc, char **argv)
     if (!options.dsn || optind + 1 != argc || options.judge.history > options.judge.window)
         return usage();
     if (options.topic_count == 0) {
-        char *const all[] = {order_placed, user_created, users, order_enriched};
+        char *const all[] = {order_placed, user_created, users};
 
         memcpy(options.topics, all, sizeof(all));
         options.topic_count = sizeof(all) / sizeof(all[0]);
