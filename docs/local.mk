@@ -1,6 +1,7 @@
 nobase_dist_doc_DATA = \
     %D%/consumers.md \
     %D%/design.md \
+    %D%/features.md \
     %D%/guarantees.md \
     %D%/logs.md \
     %D%/monitoring.md \

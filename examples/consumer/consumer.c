@@ -29,6 +29,17 @@ static const char order_sql[] =
     "   FROM (SELECT convert_from($1, 'UTF8')::jsonb) AS e(j)"
     " ON CONFLICT (id) DO UPDATE SET user_id = excluded.user_id, item = excluded.item, amount = excluded.amount";
 
+#define NAME_SIZE 250 /* Kafka's limit of a topic's name, and a zero */
+#define PROPERTIES 20
+
+struct options {
+    const char *dsn;
+    const char *kafka;
+    const char *prefix;
+    char *properties[PROPERTIES]; /* NAME=VALUE, of librdkafka */
+    size_t property_count;
+};
+
 struct copier {
     const char *name;
     const char *topic;
@@ -104,24 +115,38 @@ static void *run(void *argument)
     return NULL;
 }
 
-static int make(struct copier *copier, const char *dsn, const char *kafka)
+/* "PREFIX.NAME", or NAME. */
+static const char *full_name(char buffer[NAME_SIZE], const char *prefix, const char *name)
 {
-    outbox_consumer_options *options = outbox_consumer_options_new();
+    snprintf(buffer, NAME_SIZE, "%s%s%s", prefix, *prefix ? "." : "", name);
+    return buffer;
+}
+
+static int make(struct copier *copier, const struct options *options)
+{
+    outbox_consumer_options *made = outbox_consumer_options_new();
     outbox_error *err = NULL;
+    char name[NAME_SIZE];
     int r;
 
     /* The answers of setters need not be looked at: outbox_consumer_new() tells of all. */
-    outbox_consumer_options_set_name(options, copier->name);
-    outbox_consumer_options_set_dsn(options, dsn);
-    outbox_consumer_options_set_property(options, "bootstrap.servers", kafka);
-    outbox_consumer_options_add_topic(options, copier->topic);
-    outbox_consumer_options_set_handler(options, apply, copier);
-    outbox_consumer_options_set_log(options, tell, copier);
-    r = outbox_consumer_new(options, &copier->consumer, &err);
+    outbox_consumer_options_set_name(made, full_name(name, options->prefix, copier->name));
+    outbox_consumer_options_set_dsn(made, options->dsn);
+    outbox_consumer_options_set_property(made, "bootstrap.servers", options->kafka);
+    outbox_consumer_options_add_topic(made, full_name(name, options->prefix, copier->topic));
+    for (size_t i = 0; i < options->property_count; i++) {
+        const char *value = strchr(options->properties[i], '=');
+
+        snprintf(name, sizeof(name), "%.*s", (int)(value - options->properties[i]), options->properties[i]);
+        outbox_consumer_options_set_property(made, name, value + 1);
+    }
+    outbox_consumer_options_set_handler(made, apply, copier);
+    outbox_consumer_options_set_log(made, tell, copier);
+    r = outbox_consumer_new(made, &copier->consumer, &err);
     if (r < 0)
         fprintf(stderr, "consumer: %s\n", outbox_error_message(err));
     outbox_error_free(err);
-    outbox_consumer_options_free(options);
+    outbox_consumer_options_free(made);
     return r;
 }
 
@@ -138,12 +163,12 @@ static int set_up(const char *dsn)
     return done ? 0 : 1;
 }
 
-static int consume(const char *dsn, const char *kafka)
+static int consume(const struct options *options)
 {
     int failed = 0;
 
     for (size_t i = 0; i < COPIERS; i++) {
-        if (make(&copiers[i], dsn, kafka) < 0)
+        if (make(&copiers[i], options) < 0)
             return 1;
     }
     signal(SIGTERM, stop_all);
@@ -161,28 +186,43 @@ static int consume(const char *dsn, const char *kafka)
     return failed;
 }
 
-int main(int argc, char **argv)
+static int parse_options(int argc, char **argv, struct options *options)
 {
     static const struct option longopts[] = {{"dsn", required_argument, NULL, 'd'},
                                              {"kafka", required_argument, NULL, 'k'},
+                                             {"prefix", required_argument, NULL, 'p'},
+                                             {"set", required_argument, NULL, 's'},
                                              {NULL, 0, NULL, 0}};
-    const char *dsn = getenv("OUTBOX_DSN");
-    const char *kafka = NULL;
     int option;
 
     while ((option = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
         if (option == 'd')
-            dsn = optarg;
+            options->dsn = optarg;
         else if (option == 'k')
-            kafka = optarg;
+            options->kafka = optarg;
+        else if (option == 'p')
+            options->prefix = optarg;
+        else if (option == 's' && strchr(optarg, '=') && options->property_count < PROPERTIES)
+            options->properties[options->property_count++] = optarg;
+        else
+            return 0;
     }
-    if (dsn && optind + 1 == argc && strcmp(argv[optind], "setup") == 0)
-        return set_up(dsn);
-    if (dsn && kafka && optind == argc)
-        return consume(dsn, kafka);
+    return options->dsn && strlen(options->prefix) < 200;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.dsn = getenv("OUTBOX_DSN"), .prefix = ""};
+    int good = parse_options(argc, argv, &options);
+
+    if (good && optind + 1 == argc && strcmp(argv[optind], "setup") == 0)
+        return set_up(options.dsn);
+    if (good && options.kafka && optind == argc)
+        return consume(&options);
     fputs("usage: consumer [--dsn DSN] setup\n"
-          "       consumer [--dsn DSN] --kafka HOST:PORT\n"
-          "The DSN is also taken from OUTBOX_DSN.\n",
+          "       consumer [--dsn DSN] --kafka HOST:PORT [--prefix P] [--set NAME=VALUE]...\n"
+          "The DSN is also taken from OUTBOX_DSN.  With --prefix topics and consumers are named P.user_created, ...;\n"
+          "--set is for properties of librdkafka: TLS, SASL and so on.\n",
           stderr);
     return 2;
 }

@@ -44,6 +44,7 @@ static const struct route {
 } routes[] = {
     {"/webhook/user_created", "user_created"},
     {"/webhook/order_placed", "order_placed"},
+    {"/webhook/alert_raised", "alert_raised"},
 };
 
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned int status, const char *text)

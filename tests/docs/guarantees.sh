@@ -7,6 +7,8 @@
 set -eu -o pipefail
 # shellcheck source=tests/lib/tap.sh
 . "$OUTBOX_SRC/tests/lib/tap.sh"
+# shellcheck source=tests/lib/claims.sh
+. "$OUTBOX_SRC/tests/lib/claims.sh"
 
 document=$OUTBOX_SRC/docs/guarantees.md
 claims=$(
@@ -34,17 +36,6 @@ applies() { # PATCH
     patch -d "$OUTBOX_SRC" -s -p1 --dry-run <"$OUTBOX_SRC/$1"
 }
 
-# "file: name" -> passed, failed or not run.
-verdict() { # FILE NAME
-    awk -F '\t' -v file="$1" -v name="$2" '
-        $3 == file && index($4, name) == 1 { n++; if ($1 != "passed") bad = bad " " $1 " (" $2 "): " $4 ";" }
-        END { print n == 0 ? "not run" : bad != "" ? bad : "passed" }' "$OUTBOX_RESULTS"
-}
-
-exists() { # FILE: a program of tests/unit is named without its .c
-    [ -f "$OUTBOX_SRC/$1" ] || [ -f "$OUTBOX_SRC/$1.c" ]
-}
-
 faults_without_test() {
     awk -F '|' '/^\| F[0-9]/ && $5 !~ /`tests\// { print $2 }' "$document"
 }
@@ -60,13 +51,7 @@ done
 is "$(printf '%s\n' "$claims" | grep -cv '^tests/[^ :]*\(: .*\)\{0,1\}$' || :)" 0 "every claim has the form file: name"
 
 while IFS= read -r claim; do
-    file=${claim%%: *}
-    name=
-    [ "$file" = "$claim" ] || name=${claim#*: }
-    ok "$file exists" exists "$file"
-    if [ -n "${OUTBOX_RESULTS:-}" ]; then
-        is "$(verdict "$file" "$name")" passed "proven in this run: $claim"
-    fi
+    check_claim "$claim"
 done <<<"$claims"
 [ -n "${OUTBOX_RESULTS:-}" ] || diag "OUTBOX_RESULTS is not set: whether the tests passed was not looked at"
 done_testing
