@@ -31,3 +31,5 @@ include %D%/relay/local.mk
 include %D%/cli/local.mk
 include %D%/consumer/local.mk
 endif
+# Below the condition it would be missing in a tarball that is made without the relay.
+EXTRA_DIST += %D%/consumer/liboutbox-consumer.map
