@@ -9,7 +9,7 @@
 #   config   options by file, environment and flags     base runtime
 #   core     the relay's decisions: pure                (nothing but libc)
 #   source   what the relay does in PostgreSQL          base runtime pg core
-#   sink     what the relay does in Kafka               base runtime core
+#   sink     what the relay does in Kafka               base runtime core config
 #   webhook  what the relay does over HTTP              base runtime pg core
 #   admin    the relay's pages for operators            base runtime
 #   relay    outbox-relay: the parts joined             all of the above but api, event
@@ -31,3 +31,5 @@ include %D%/relay/local.mk
 include %D%/cli/local.mk
 include %D%/consumer/local.mk
 endif
+# Below the condition it would be missing in a tarball that is made without the relay.
+EXTRA_DIST += %D%/consumer/liboutbox-consumer.map

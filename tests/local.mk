@@ -1,5 +1,5 @@
 # tests/unit mirrors src; each folder brings its fragment.  `make check` needs no server.
-EXTRA_DIST += build-aux/tap-driver.sh %D%/unit/cmocka_all.h %D%/installcheck.sh %D%/skips.allowed %D%/lib/tsan_threads.c
+EXTRA_DIST += build-aux/tap-driver.sh %D%/unit/cmocka_all.h %D%/installcheck.sh %D%/skips.allowed %D%/sim/simulator.tap %D%/lib/tsan_threads.c
 
 # What runtests needs: whole folders, so that nothing is forgotten.  Named in EXTRA_DIST
 # they would bring along what is built in them.

@@ -3,7 +3,6 @@
 manual_pages = %D%/outbox-relay.1 %D%/outboxctl.1
 dist_man_MANS += $(manual_pages)
 dist_doc_DATA += %D%/outbox-relay.conf
-EXTRA_DIST += %D%/outbox-relay.txt %D%/outboxctl.txt %D%/render.py
 MAINTAINERCLEANFILES += $(manual_pages) %D%/outbox-relay.conf
 CLEANFILES += %D%/options.json %D%/sample.json %D%/help.json
 

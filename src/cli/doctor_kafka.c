@@ -4,6 +4,7 @@
 #include "cli/doctor.h"
 #include "cli/markers.h"
 #include "cli/relay_config.h"
+#include "sink/configured.h"
 #include "sink/inspect.h"
 #include "sink/kafka.h"
 
@@ -133,7 +134,7 @@ static int make_kafka(struct check *check)
 {
     outbox_error *err = NULL;
 
-    check->kafka = relay_config_kafka(check->config, &err);
+    check->kafka = kafka_of_config(check->config, &err);
     if (check->kafka)
         check->inspector = inspector_open(check->kafka, &err);
     return check->inspector ? CLI_OK : cli_fail_error(err);

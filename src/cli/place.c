@@ -6,6 +6,7 @@
 
 #include "cli/output.h"
 #include "runtime/log.h"
+#include "sink/configured.h"
 
 #define PATIENCE SECONDS(10) /* for each lane's marker */
 
@@ -44,7 +45,7 @@ int place_open(struct cli *cli, struct place *ret)
         code = read_standing(ret);
     if (code != CLI_OK)
         return code;
-    ret->kafka = relay_config_kafka(config_relay(ret->config), &err);
+    ret->kafka = kafka_of_config(config_relay(ret->config), &err);
     if (!ret->kafka)
         return cli_fail_error(err);
     return markers_read(cli, ret->kafka, PATIENCE, &ret->markers);

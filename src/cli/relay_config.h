@@ -4,7 +4,6 @@
 
 #include "cli/cli.h"
 #include "config/config.h"
-#include "sink/kafka.h"
 
 /* The flags by which it is named. */
 #define RELAY_CONFIG_FLAGS                                                                                   \
@@ -19,7 +18,5 @@ bool relay_config_named(const struct cli *cli);
 /* Reads it as the relay would, with what the flags say above all; the database is then the
  * one that it names.  The caller frees *ret, and sets cli->dsn to NULL before.  An exit code. */
 int relay_config_load(struct cli *cli, struct config **ret);
-/* Does not connect.  NULL on failure. */
-struct kafka *relay_config_kafka(const struct relay_config *config, outbox_error **reterr);
 
 #endif

@@ -31,7 +31,6 @@ liboutbox_consumer_la_LDFLAGS = $(AM_LDFLAGS) -no-undefined -version-info $(OUTB
 if BUILD_SHARED
 liboutbox_consumer_la_LDFLAGS += -shared
 endif
-EXTRA_DIST += %D%/liboutbox-consumer.map
 if HAVE_VERSION_SCRIPT
 liboutbox_consumer_la_LDFLAGS += -Wl,--version-script,$(srcdir)/%D%/liboutbox-consumer.map
 EXTRA_liboutbox_consumer_la_DEPENDENCIES = %D%/liboutbox-consumer.map

@@ -22,6 +22,7 @@
 #include "relay/vitals.h"
 #include "runtime/log.h"
 #include "runtime/watchdog.h"
+#include "sink/configured.h"
 #include "webhook/dispatcher.h"
 
 struct relay {
@@ -57,32 +58,6 @@ static void want_tick(void *context, bool forced)
 
     tick_thread_want(relay->ticker, forced); /* the one of the two that is active hears it */
     follower_want(relay->follower, forced);
-}
-
-static struct kafka *make_kafka(const struct relay_config *config, outbox_error **reterr)
-{
-    struct kafka_property *properties = calloc(config->kafka_count + 1, sizeof(*properties));
-    struct kafka_settings settings = {
-        .properties = properties,
-        .property_count = config->kafka_count,
-        .prefix = config->topic_prefix,
-        .create_topics = config->create_topics,
-        .topic_partitions = config->topic_partitions,
-        .topic_replication = config->topic_replication,
-        .transaction_timeout = config->transaction_timeout,
-        .insecure = config->insecure,
-    };
-    struct kafka *kafka = NULL;
-
-    if (!properties) {
-        outbox__fail_memory(reterr);
-        return NULL;
-    }
-    for (size_t i = 0; i < config->kafka_count; i++)
-        properties[i] = (struct kafka_property){config->kafka[i].name, config->kafka[i].value};
-    kafka = kafka_new(&settings, reterr);
-    free(properties);
-    return kafka;
 }
 
 static bool start_dispatcher(struct relay *relay, outbox_error **reterr)
@@ -138,7 +113,7 @@ static bool start(struct relay *relay, outbox_error **reterr)
         outbox__fail(reterr, OUTBOX_EINTERNAL, NULL, "cannot start the threads");
         return false;
     }
-    relay->kafka = make_kafka(relay->config, reterr);
+    relay->kafka = kafka_of_config(relay->config, reterr);
     if (!relay->kafka)
         return false;
     relay->ticker = tick_thread_start(relay->settings, relay->mailbox, relay->ticks);

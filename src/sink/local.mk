@@ -1,6 +1,7 @@
 noinst_LTLIBRARIES += libsink.la
 libsink_la_SOURCES = \
     %D%/client.c %D%/client.h \
+    %D%/configured.c %D%/configured.h \
     %D%/errors.c %D%/errors.h %D%/result.h \
     %D%/inspect.c %D%/inspect.h \
     %D%/kafka.c %D%/kafka.h \

@@ -9,18 +9,6 @@ static PGconn *first;
 static PGconn *second;
 static PGconn *witness;
 
-struct isolation {
-    const char *begin;
-    const char *name;
-    bool old_snapshot; /* the second's snapshot is older than the first's commit */
-};
-
-static const struct isolation isolations[] = {
-    {"BEGIN ISOLATION LEVEL READ COMMITTED", "read committed", false},
-    {"BEGIN ISOLATION LEVEL REPEATABLE READ", "repeatable read", true},
-    {"BEGIN ISOLATION LEVEL SERIALIZABLE", "serializable", true},
-};
-
 static outbox_event *next_event(char id[OUTBOX_ID_SIZE])
 {
     snprintf(id, OUTBOX_ID_SIZE, "%s", ask(witness, "SELECT gen_random_uuid()"));
@@ -240,7 +228,7 @@ void test_once(void)
     first = connect_to("");
     second = connect_to("");
     witness = connect_to("");
-    for (size_t i = 0; i < sizeof(isolations) / sizeof(isolations[0]); i++) {
+    for (size_t i = 0; i < ISOLATIONS; i++) {
         test_first_commits(&isolations[i]);
         test_first_rolls_back(&isolations[i]);
         test_across_midnight(&isolations[i]);

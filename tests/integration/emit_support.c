@@ -6,6 +6,12 @@
 #include <string.h>
 #include <time.h>
 
+const struct isolation isolations[ISOLATIONS] = {
+    {"BEGIN ISOLATION LEVEL READ COMMITTED", "read committed", false},
+    {"BEGIN ISOLATION LEVEL REPEATABLE READ", "repeatable read", true},
+    {"BEGIN ISOLATION LEVEL SERIALIZABLE", "serializable", true},
+};
+
 static const char *server_dsn;
 static char server_name[32];
 static int count;

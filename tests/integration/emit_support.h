@@ -44,6 +44,15 @@ struct traffic {
 void trace_start(PGconn *conn);
 struct traffic trace_stop(PGconn *conn);
 
+/* For two who try the same at the same time: each level of the server. */
+struct isolation {
+    const char *begin;
+    const char *name;
+    bool old_snapshot; /* the second's snapshot is older than the first's commit */
+};
+#define ISOLATIONS 3
+extern const struct isolation isolations[ISOLATIONS];
+
 /* An event of this type and key, and with id unless it is NULL. */
 outbox_event *make_event(const char *type, const char *key, const char *id);
 

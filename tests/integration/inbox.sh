@@ -5,10 +5,5 @@ set -eu -o pipefail
 # shellcheck source=tests/lib/tap.sh
 . "$OUTBOX_SRC/tests/lib/tap.sh"
 
-create_database
-servers=("$DSN")
-if [ -n "${OUTBOX_TEST_DSN18:-}" ]; then
-    create_database "$OUTBOX_TEST_DSN18"
-    servers+=("$DSN")
-fi
-"$OUTBOX_BUILD/tests/integration/inbox_test" "${servers[@]}"
+create_databases
+"$OUTBOX_BUILD/tests/integration/inbox_test" "${DSNS[@]}"

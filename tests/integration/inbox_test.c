@@ -19,18 +19,6 @@ static PGconn *second;
 static PGconn *witness;
 static char id[32]; /* of the message that both bring */
 
-struct isolation {
-    const char *begin;
-    const char *name;
-    bool old_snapshot; /* the second's snapshot is older than the first's commit */
-};
-
-static const struct isolation isolations[] = {
-    {"BEGIN ISOLATION LEVEL READ COMMITTED", "read committed", false},
-    {"BEGIN ISOLATION LEVEL REPEATABLE READ", "repeatable read", true},
-    {"BEGIN ISOLATION LEVEL SERIALIZABLE", "serializable", true},
-};
-
 /* What the second is told while the test goes on. */
 static struct {
     pthread_t thread;
@@ -307,7 +295,7 @@ static void test_server(const char *dsn)
     first = connect_to(DEADLINE);
     second = connect_to(DEADLINE);
     witness = connect_to("");
-    for (size_t i = 0; i < sizeof(isolations) / sizeof(isolations[0]); i++) {
+    for (size_t i = 0; i < ISOLATIONS; i++) {
         test_first_commits(&isolations[i]);
         test_first_rolls_back(&isolations[i]);
         test_midnight(&isolations[i]);

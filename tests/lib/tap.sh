@@ -8,6 +8,7 @@
 #   wait_until SECONDS COMMAND...   polls until it succeeds; fails if it never does
 #   create_database          makes and migrates one on the test's server, or on
 #                            that of the DSN given, and sets DSN
+#   create_databases         one on each of the test's servers, 15 and 18: the array DSNS
 #   at_exit COMMAND...       commands to run at the end, the last one first
 #   PIDS+=("$!")             processes to end at the end
 #
@@ -121,6 +122,15 @@ create_database() { # [DSN]
     at_exit sql "$server" "drop database if exists $name with (force)"
     DSN="$server dbname=$name"
     OUTBOX_DSN=$DSN "$OUTBOX_BUILD/outboxctl" migrate >&2 || bail "outboxctl migrate failed"
+}
+
+create_databases() {
+    local server
+    DSNS=()
+    for server in "$OUTBOX_TEST_DSN" ${OUTBOX_TEST_DSN18:+"$OUTBOX_TEST_DSN18"}; do
+        create_database "$server"
+        DSNS+=("$DSN")
+    done
 }
 
 trap tap_cleanup EXIT

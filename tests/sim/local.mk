@@ -31,4 +31,3 @@ check_PROGRAMS += %D%/sim-run
 %C%_sim_run_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 %C%_sim_run_LDADD = libcore.la
 TESTS += %D%/simulator.tap
-EXTRA_DIST += %D%/simulator.tap
