@@ -24,7 +24,8 @@ static int open_producer(struct turns *turns, int turn, const struct kafka *kafk
     return turns->producers[turn] ? OUTBOX_OK : OUTBOX_ESTATE;
 }
 
-struct turns *turns_new(const struct kafka *kafka, const char *prefix, const struct marker *lane, outbox_error **reterr)
+struct turns *turns_new(const struct kafka *kafka, const char *prefix, const struct marker *lane,
+                        outbox_error **reterr)
 {
     struct turns *turns = calloc(1, sizeof(*turns));
 

@@ -16,7 +16,8 @@
 struct turns;
 
 /* Of the lane that the marker names.  NULL on failure. */
-struct turns *turns_new(const struct kafka *kafka, const char *prefix, const struct marker *lane, outbox_error **reterr);
+struct turns *turns_new(const struct kafka *kafka, const char *prefix, const struct marker *lane,
+                        outbox_error **reterr);
 
 /* Fences whoever had this lane: only after SINK_OK all of them. */
 enum sink_result turns_init(struct turns *turns, mono_us deadline, outbox_error **reterr);
