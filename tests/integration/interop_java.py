@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 300
+# deadline: 400
 """Stock Java on topics of the relay: 10,000 keys lie where the Java producer puts them, a topology of Kafka Streams and
 a JDBC sink of Kafka Connect get each committed event as it is: key or none, headers, payload or tombstone; and
 nothing of transactions that were aborted, in PostgreSQL or in Kafka."""
@@ -21,7 +21,7 @@ KEYS = 10000
 PARTITIONS = 23
 EVENTS, PEOPLE, PERSONS = 400, 300, 30
 SEED = int(os.environ.get("INTEROP_SEED", random.randrange(1 << 30)))
-DEADLINE = 90
+DEADLINE = 120
 JAVA = ["java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
         f"-Dlog4j2.configurationFile={tap.SRC}/dev/kafka-jars/log4j2.properties"]
 
