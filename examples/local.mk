@@ -1,3 +1,5 @@
+# Needs nothing that is built.
+include %D%/python-service/local.mk
 # Built against the public headers and the installed kind of library only.
 dist_noinst_SCRIPTS += %D%/run-all
 if BUILD_EXAMPLES

@@ -8,7 +8,7 @@ dist-hook:
 	for file in `find dev tests/[a-z]* -name __pycache__ -prune -o -type f -print`; do \
 	    case $$file in \
 	    tests/fuzz/seeds/*) ;; \
-	    *.[ch]|*.py|*.sh|*.sql|*.supp|*.txt|*.xml|*.properties|*.sha256|*.md|*.patch) ;; \
+	    *.[ch]|*.py|*.sh|*.sql|*.supp|*.txt|*.xml|*.properties|*.java|*.sha256|*.md|*.patch) ;; \
 	    *.*) continue ;; \
 	    *) test "`head -c 2 $$file`" = '#!' || continue ;; \
 	    esac; \

@@ -69,7 +69,8 @@ OUTBOX_API int32_t outbox_record_partition(const outbox_record *record);
 OUTBOX_API int64_t outbox_record_offset(const outbox_record *record);
 
 /* When it happened, in microseconds since 1970-01-01 UTC; -1 if the record does not tell.  From the
- * outbox: when the event occurred, in milliseconds as Kafka keeps it. */
+ * outbox: when the event occurred, in milliseconds as Kafka keeps it; when it was published if the event
+ * occurred before 1970 or lies ahead, see the header outbox-time. */
 OUTBOX_API int64_t outbox_record_timestamp(const outbox_record *record);
 
 /* The key, any bytes, and their number.  NULL: the record has no key.  Like the payload it does not end with a

@@ -100,7 +100,7 @@ static bool check_settings(const outbox_consumer *consumer, bool *ret_only_loopb
     if (security_check(&settings, NULL) < 0) {
         outbox__fail(reterr, OUTBOX_EINVAL, "property",
                      "property security.protocol: brokers on other machines would be spoken to without TLS; set it to"
-                     " SSL or SASL_SSL (or call outbox_consumer_options_set_insecure())");
+                     " SSL or SASL_SSL (or " CONSUMER_CONSENT ")");
         return false;
     }
     *ret_only_loopback = security_only_loopback(&settings);

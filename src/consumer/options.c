@@ -308,7 +308,7 @@ static int check(const outbox_consumer_options *options, outbox_error **reterr)
     if (!options->handler)
         return outbox__fail(reterr, OUTBOX_EINVAL, "handler",
                             "handler: is not set; use outbox_consumer_options_set_handler()");
-    return options->insecure ? OUTBOX_OK : pg_check_dsn(options->dsn, reterr);
+    return options->insecure ? OUTBOX_OK : pg_check_dsn(options->dsn, CONSUMER_CONSENT, reterr);
 }
 
 static int set_dead_letter(outbox_consumer_options *copy, outbox_error **reterr)

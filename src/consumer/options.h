@@ -9,6 +9,9 @@
 #include "runtime/clock.h"
 #include "sink/kafka.h"
 
+/* How a caller allows connections without TLS to other machines, for messages. */
+#define CONSUMER_CONSENT "call outbox_consumer_options_set_insecure()"
+
 struct outbox_consumer_options {
     char *name;
     char *dsn;

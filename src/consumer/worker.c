@@ -136,7 +136,8 @@ bool worker_connect(struct worker *worker)
     const struct pg_conn_settings settings = {.dsn = options->dsn,
                                               .application_name = "outbox-consumer",
                                               .connect_timeout = CONNECT_TIMEOUT,
-                                              .allow_plaintext = options->insecure};
+                                              .allow_plaintext = options->insecure,
+                                              .consent = CONSUMER_CONSENT};
     outbox_error *err = NULL;
     struct pg *pg;
 

@@ -117,10 +117,15 @@ static int finish_connecting(struct pg *pg, mono_us deadline, outbox_error **ret
     return OUTBOX_OK;
 }
 
-int pg_check_dsn(const char *dsn, outbox_error **reterr)
+static int check_secure(PGconn *raw, const char *consent, outbox_error **reterr)
+{
+    return pg_secure_check(raw, consent ? consent : "insecure=yes", reterr);
+}
+
+int pg_check_dsn(const char *dsn, const char *consent, outbox_error **reterr)
 {
     PGconn *raw = PQconnectStart(dsn);
-    int status = raw ? pg_secure_check(raw, reterr) : outbox__fail_memory(reterr);
+    int status = raw ? check_secure(raw, consent, reterr) : outbox__fail_memory(reterr);
 
     PQfinish(raw);
     return status;
@@ -143,7 +148,7 @@ static struct pg *open_watched(const struct pg_conn_settings *settings, outbox_e
         outbox__fail_memory(reterr);
         goto fail;
     }
-    if (!settings->allow_plaintext && pg_secure_check(pg->raw, reterr) < 0)
+    if (!settings->allow_plaintext && check_secure(pg->raw, settings->consent, reterr) < 0)
         goto fail;
     if (finish_connecting(pg, deadline, reterr) < 0)
         goto fail;

@@ -18,6 +18,7 @@ struct pg_conn_settings {
     const char *application_name; /* unless the dsn names one */
     mono_us connect_timeout;
     bool allow_plaintext;         /* to other machines; as if the policy said so */
+    const char *consent;          /* what the user does to allow it, for messages; NULL: insecure=yes */
 };
 
 struct pg;
@@ -36,8 +37,9 @@ struct pg_watch {
 };
 void pg_set_watch(const struct pg_watch *watch);
 
-/* Would pg_open() refuse this dsn, whatever the server says?  Sends nothing.  OUTBOX_EINVAL. */
-int pg_check_dsn(const char *dsn, outbox_error **reterr);
+/* Would pg_open() refuse this dsn, whatever the server says?  Sends nothing.  consent as in the settings.
+ * OUTBOX_EINVAL. */
+int pg_check_dsn(const char *dsn, const char *consent, outbox_error **reterr);
 /* Opens a connection with UTF-8, no statement timeout of its own and standard strings.
  * NULL on failure; OUTBOX_EINVAL: the dsn is not valid, or refused for want of TLS. */
 struct pg *pg_open(const struct pg_conn_settings *settings, outbox_error **reterr);

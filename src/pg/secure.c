@@ -64,16 +64,17 @@ static int count_of(const char *list)
     return count;
 }
 
-static int refuse(const char *host, size_t size, const char *mode, outbox_error **reterr)
+static int refuse(const char *host, size_t size, const char *mode, const char *consent, outbox_error **reterr)
 {
     return outbox__fail(reterr, OUTBOX_EINVAL, "dsn",
                         "dsn: \"%.*s\" is not this machine, and with sslmode=%s it may be spoken to without encryption:"
-                        " set sslmode=verify-full and sslrootcert in the dsn (or insecure=yes)",
-                        (int)size, host, mode);
+                        " set sslmode=verify-full and sslrootcert in the dsn (or %s)",
+                        (int)size, host, mode, consent);
 }
 
 /* hostaddr is what is dialled, where there is one. */
-static int check_hosts(const PQconninfoOption *options, const char *mode, outbox_error **reterr)
+static int check_hosts(const PQconninfoOption *options, const char *mode, const char *consent,
+                       outbox_error **reterr)
 {
     const char *hosts = value_of(options, "host"), *addresses = value_of(options, "hostaddr");
     int count = count_of(*addresses ? addresses : hosts);
@@ -85,12 +86,12 @@ static int check_hosts(const PQconninfoOption *options, const char *mode, outbox
         if (size == 0)
             host = nth(hosts, i, &size);
         if (!is_local(host, size))
-            return refuse(host, size, mode, reterr);
+            return refuse(host, size, mode, consent, reterr);
     }
     return OUTBOX_OK;
 }
 
-int pg_secure_check(PGconn *raw, outbox_error **reterr)
+int pg_secure_check(PGconn *raw, const char *consent, outbox_error **reterr)
 {
     PQconninfoOption *options;
     const char *mode;
@@ -104,7 +105,7 @@ int pg_secure_check(PGconn *raw, outbox_error **reterr)
     mode = value_of(options, "sslmode");
     if ((strcmp(mode, "disable") == 0 || strcmp(mode, "allow") == 0 || strcmp(mode, "prefer") == 0) &&
         strcmp(value_of(options, "gssencmode"), "require") != 0)
-        status = check_hosts(options, mode, reterr);
+        status = check_hosts(options, mode, consent, reterr);
     PQconninfoFree(options);
     return status;
 }

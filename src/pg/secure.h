@@ -8,8 +8,9 @@
 #include "base/error.h"
 
 /* Refuses a connection that is about to be made, before anything is sent, if it may go
- * over TCP to another machine without TLS.  OUTBOX_EINVAL. */
-int pg_secure_check(PGconn *raw, outbox_error **reterr);
+ * over TCP to another machine without TLS.  consent: what allows that, for the message.
+ * OUTBOX_EINVAL. */
+int pg_secure_check(PGconn *raw, const char *consent, outbox_error **reterr);
 /* PQconnectPoll() that keeps OpenSSL's verdict on a certificate that it refuses (X509_V_ERR_...),
  * which libpq does not tell.  *ret_certificate stays as it is if none is refused. */
 PostgresPollingStatusType pg_secure_poll(PGconn *raw, int *ret_certificate);

@@ -7,10 +7,10 @@
 
 #include "base/uuid.h"
 #include "runtime/clock.h"
+#include "sink/timestamp.h"
 
 #define OWN_HEADERS 8
 #define TIME_TEXT 32
-#define AHEAD_MAX SECONDS(50 * 60) /* and some minutes for the difference of two clocks */
 
 /* What one record needs beside its event. */
 struct room {
@@ -180,15 +180,6 @@ static int add_event_headers(const struct page_event *event, struct room *room, 
     return OUTBOX_OK;
 }
 
-/* A broker refuses what is an hour ahead of its clock (message.timestamp.after.max.ms), and would keep
- * it beyond its retention.  Nothing is lost by another time here: outbox-time has the event's. */
-static int64_t timestamp_of(const struct page_event *event)
-{
-    int64_t now = clock_wall();
-
-    return (event->occurred_at > now + AHEAD_MAX ? now : event->occurred_at) / 1000;
-}
-
 static int make_record(struct records *records, const struct page_event *event, struct room *room,
                        struct sink_record *ret, outbox_error **reterr)
 {
@@ -209,7 +200,7 @@ static int make_record(struct records *records, const struct page_event *event, 
         .key_size = event->key_size,
         .payload = event->payload,
         .payload_size = event->payload_size,
-        .timestamp_ms = timestamp_of(event),
+        .timestamp_ms = timestamp_of_record(event->occurred_at, clock_wall()),
         .headers = headers,
         .header_count = count,
     };

@@ -127,7 +127,8 @@ static bool start(struct relay *relay, outbox_error **reterr)
     struct maintenance_settings maintenance = {relay->settings, &relay->vitals, want_tick, relay};
     const char *other_dsn = relay->config->maintenance_dsn;
 
-    if (pg_check_dsn(relay->config->dsn, reterr) < 0 || (other_dsn && pg_check_dsn(other_dsn, reterr) < 0))
+    if (pg_check_dsn(relay->config->dsn, NULL, reterr) < 0 ||
+        (other_dsn && pg_check_dsn(other_dsn, NULL, reterr) < 0))
         return false;
     pg_set_watch(&watch);
     relay->mailbox = mailbox_new();

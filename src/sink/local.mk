@@ -14,6 +14,8 @@ libsink_la_SOURCES = \
     %D%/security.c %D%/security.h \
     %D%/settle.c %D%/settle.h \
     %D%/taint.c %D%/taint.h \
+    %D%/timestamp.c %D%/timestamp.h \
     %D%/topics.c %D%/topics.h \
-    %D%/trial.c %D%/trial.h
+    %D%/trial.c %D%/trial.h \
+    %D%/turns.c %D%/turns.h
 libsink_la_CFLAGS = $(AM_CFLAGS) -pthread $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS)

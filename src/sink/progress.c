@@ -335,20 +335,33 @@ static enum sink_result consume(struct reading *reading, int64_t end, mono_us de
     return result;
 }
 
+/* Where the partition ends for those who read uncommitted records, as the last answer to a fetch
+ * told. */
+static int64_t high_watermark(const struct reading *reading)
+{
+    const struct progress *progress = reading->progress;
+    int64_t low = 0, high = RD_KAFKA_OFFSET_INVALID;
+    rd_kafka_resp_err_t code =
+        rd_kafka_get_watermark_offsets(progress->handle, progress->topic, reading->lane, &low, &high);
+
+    return code ? RD_KAFKA_OFFSET_INVALID : high;
+}
+
+/* Also of an empty range a fetch tells whether anything is hidden behind it. */
 static enum sink_result read_range(struct reading *reading, int64_t begin, int64_t end, mono_us deadline,
                                    outbox_error **reterr)
 {
     enum sink_result result;
 
     memset(&reading->answer, 0, sizeof(reading->answer));
-    if (begin >= end)
-        return SINK_OK;
     if (rd_kafka_consume_start(reading->topic, reading->lane, begin) != 0) {
         rd_kafka_resp_err_t code = rd_kafka_last_error();
 
         return fail_reading(reading, code, rd_kafka_err2str(code), reterr);
     }
     result = consume(reading, end, deadline, reterr);
+    if (result == SINK_OK)
+        reading->answer.hidden = high_watermark(reading) > end;
     rd_kafka_consume_stop(reading->topic, reading->lane);
     return result;
 }

@@ -1,7 +1,8 @@
 /* The lanes' positions in Kafka: a compacted topic, one partition per lane.
  *
- * A lane is read twice while it is taken over: before the producer's init, to compare
- * without fencing anybody, and after it, when no transaction can be pending any more. */
+ * A lane is read twice while it is taken over: before the producers' init, to compare
+ * without fencing anybody, and after it, when no transaction of the lane can be pending any
+ * more.  One of the former map's lane can, which nobody fences: it hides what comes after it. */
 #ifndef SINK_PROGRESS_H
 #define SINK_PROGRESS_H
 
@@ -30,6 +31,7 @@ struct progress_answer {
     bool foreign; /* there is also a record of another incarnation; complete only if !found,
                    * since then everything was read */
     uint8_t foreign_incarnation[16];
+    bool hidden; /* an open transaction keeps back what comes after it, which may be committed */
 };
 
 /* Reads the last committed marker of this incarnation, map and lane.  What an open

@@ -103,5 +103,5 @@ fuzz_webhook_libs = libwebhook.la libcore.la libpgconn.la libruntime.la libbase.
 %C%_fuzz_page_SOURCES = %D%/fuzz_page.c $(fuzz_sources) src/relay/records.c
 %C%_fuzz_page_CFLAGS = $(AM_CFLAGS) $(LIBPQ_CFLAGS) $(JANSSON_CFLAGS)
 %C%_fuzz_page_LDFLAGS = $(fuzz_ldflags)
-%C%_fuzz_page_LDADD = libsource.la libcore.la libpgconn.la libruntime.la libbase.la \
+%C%_fuzz_page_LDADD = libsink.la libsource.la libcore.la libpgconn.la libruntime.la libbase.la \
     $(LIBPQ_LIBS) $(JANSSON_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) -lpthread

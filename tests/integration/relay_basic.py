@@ -62,10 +62,13 @@ def records(outbox):
           " topic => %s)::text"
     binary = outbox.sql(raw, ("b", b"\xff\x00\xfe", topic))[0][0]
     empty = outbox.sql(raw, ("", b"", topic))[0][0]
+    began = time.time() * 1000
+    early = outbox.emit(type="t", topic=topic, payload="{}", occurred_at="1969-07-20T20:17:40.000007Z")
+    late = outbox.emit(type="t", topic=topic, payload="{}", occurred_at="2999-01-01T00:00:00Z")
     chosen = outbox.emit(type="t", topic=topic, key="k", partition=3, payload="{}")
-    outbox.wait_published(8 + 7)
+    outbox.wait_published(8 + 9)
     found = by_id(outbox, topic)
-    tap.is_(len(found), 7, "record: all are there")
+    tap.is_(len(found), 9, "record: all are there")
     tap.is_((found[plain]["key"], found[plain]["payload"]), ("clé", '{"a": "ü"}'), "record: key and payload")
     sequence = dict(outbox.sql("select id::text, seq::text from outbox.event"))
     tap.is_(found[full]["headers"],
@@ -77,6 +80,11 @@ def records(outbox):
             ["outbox-id", "outbox-type", "outbox-time", "outbox-seq", "content-type"],
             "record: no header without a value")
     tap.is_(found[full]["timestamp"], 1709247599000, "record: its timestamp is when the event occurred")
+    for name, when in ((early, "1969-07-20T20:17:40.000007Z"), (late, "2999-01-01T00:00:00.000000Z")):
+        # two clocks of one machine, and time that the test's may go back meanwhile
+        tap.is_((relay.header(found[name], "outbox-time"), found[name]["timestamp"] > began - 60000,
+                 found[name]["timestamp"] < time.time() * 1000 + 60000), (when, True, True),
+                f"record: of {when[:4]}, which Kafka would not have: its timestamp is when it was published")
     tap.is_(found[keyless]["key"], None, "record: without a key")
     tap.is_((found[tombstone]["key"], found[tombstone]["payload"]), ("gone", None), "record: a tombstone")
     tap.is_(relay.header(found[tombstone], "content-type"), None, "record: a tombstone has no content type")

@@ -3,8 +3,6 @@
 """Copies of the outbox beside the original stay silent and leave it alone: a clone of the
 whole server, a copy of the database, a restored dump. What was restored goes on when an
 operator says how."""
-import subprocess
-
 import places
 import relay
 import tap
@@ -38,33 +36,17 @@ def copy_of_database(outbox, topic, process, name):
     goes_on(outbox, topic, process, "copy in the same server")
 
 
-def burn(outbox, count):
-    """Transaction ids."""
-    outbox.sql(f"do $$ begin for i in 1..{count} loop perform pg_current_xact_id(); commit; end loop; end $$")
-
-
-def restore_dump(outbox, server):
-    """By pg_dump into a fresh server, which knows the roles."""
-    places.made(server, "roles")
-    name = tap.unique("restored")
-    tap.sql(server.dsn, f"create database {name}")
-    dump = tap.TMP + "/" + name
-    program = main.programs()
-    subprocess.run([program + "/pg_dump", "-Fc", "-f", dump, outbox.dsn], check=True, timeout=60)
-    subprocess.run([program + "/pg_restore", "--single-transaction", "-d", f"{server.dsn} dbname={name}", dump],
-                   check=True, timeout=60)
-    return places.copied(outbox, server, name)
-
-
 def dump(outbox, topic, process):
     # its transaction ids are far beyond those of a fresh server
-    burn(outbox, 3000)
+    places.burn(outbox, 3000)
     for n in range(3):
         outbox.emit(type="t", key="k", topic=topic, payload=f'"dump {n}"')
     outbox.wait_published(outbox.sql("select count(*) from outbox.event")[0][0])
     process.send(19)  # SIGSTOP: what is in the dump and not in Kafka
     outbox.emit(type="t", key="k", topic=topic, payload='"waits"')
-    there = restore_dump(outbox, places.Server("fresh"))
+    fresh = places.Server("fresh")
+    places.made(fresh, "roles")
+    there = places.restored(outbox, main, fresh)
     process.send(18)
     outbox.wait_published(outbox.sql("select count(*) from outbox.event")[0][0])
     places.halts(there, [topic], "wrong_server", 8, "restored dump", "enabled on PostgreSQL system")
@@ -102,7 +84,7 @@ def many(there, topic):
     published = there.published()
     for n in range(40):
         there.emit(type="t", key="k", topic=topic, payload=str(n))
-        burn(there, 100)
+        places.burn(there, 100)
     tap.ok(there.wait_published(published + 40), "rebase: thousands of transactions later")
     tap.is_(places.payloads(there, topic), before + [str(n) for n in range(40)], "rebase: each came once")
     process.stop()

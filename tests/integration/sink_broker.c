@@ -168,6 +168,62 @@ static void stalled_transaction_is_lost_as_a_whole(void **state)
     assert_false(read_progress(world->kafka, 1).found);
 }
 
+/* ---- turns ---- */
+
+static struct turns *open_turns(const struct world *world)
+{
+    const struct marker marker = make_marker(1, 0);
+    struct turns *turns = turns_new(world->kafka, world->prefix, &marker, NULL);
+
+    assert_non_null(turns);
+    expect(turns_init(turns, soon(), NULL), SINK_OK, NULL);
+    return turns;
+}
+
+static void take_turn(const struct world *world, struct turns *turns, const char *payload, int64_t seq)
+{
+    const struct sink_record record = make_record(world, "k", payload);
+    const struct marker marker = make_marker(1, seq);
+
+    expect(turns_publish(turns, &record, 1, &marker, soon(), NULL), SINK_OK, NULL);
+}
+
+static enum sink_result end_turn(struct turns *turns)
+{
+    bool tainted = true;
+    enum sink_result result = turns_commit(turns, soon(), &tainted, NULL);
+
+    assert_false(tainted);
+    return result;
+}
+
+/* The zombie has committed so many transactions, and one is open. */
+static void fence_after(struct world *world, int committed)
+{
+    struct turns *zombie = open_turns(world), *successor;
+
+    for (int i = 0; i < committed; i++) {
+        take_turn(world, zombie, "before", i + 1);
+        assert_int_equal(end_turn(zombie), SINK_OK);
+    }
+    take_turn(world, zombie, "zombie", 100);
+    successor = open_turns(world);
+    assert_int_equal(end_turn(zombie), SINK_FENCED);
+    assert_int_equal(read_progress(world->kafka, 1).marker.position.seq, committed);
+    assert_false(read_progress(world->kafka, 1).hidden);
+    assert_true(turns_close(zombie, soon()));
+    assert_true(turns_close(successor, soon()));
+}
+
+static void successor_fences_whosever_turn_it_is(void **state)
+{
+    struct world *world = *state;
+
+    for (int committed = 1; committed <= 4; committed++)
+        fence_after(world, committed);
+    assert_int_equal(count_records("read_committed", world->topic), 1 + 2 + 3 + 4);
+}
+
 /* ---- the progress topic ---- */
 
 static void progress_of_a_new_lane_is_none(void **state)
@@ -215,6 +271,55 @@ static void progress_walks_back(void **state)
     settle(world);
     assert_int_equal(read_progress(world->kafka, 1).marker.position.seq, 5);
     assert_int_equal(read_progress(world->kafka, 2).marker.position.seq, 79);
+}
+
+/* A lane of a former map that left a transaction open: what its successor in the partition commits
+ * comes to light only after that. */
+static void progress_tells_that_something_is_hidden(void **state)
+{
+    struct world *world = *state;
+    const struct sink_record record = make_record(world, "k", "v");
+    const struct marker later = make_marker(2, 7);
+    struct producer *former = open_producer(world), *producer;
+    struct progress_answer answer;
+    char id[96];
+
+    publish_and_commit(former, NULL, 0, 5);
+    publish(former, &record, 1, 6);
+    snprintf(id, sizeof(id), "%s.other", world->id);
+    producer = open_producer_with(world->kafka, id);
+    expect(producer_publish(producer, NULL, 0, &later, soon(), NULL), SINK_OK, NULL);
+    expect(commit(producer, NULL), SINK_OK, NULL);
+    answer = read_progress(world->kafka, 2);
+    assert_false(answer.found);
+    assert_true(answer.hidden);
+    answer = read_progress(world->kafka, 1);
+    assert_int_equal(answer.marker.position.seq, 5);
+    assert_true(answer.hidden);
+    close_producer(former);
+    close_producer(open_producer(world)); /* its successor ends what it left open */
+    settle(world);
+    answer = read_progress(world->kafka, 2);
+    assert_int_equal(answer.marker.position.seq, 7);
+    assert_false(answer.hidden);
+    close_producer(producer);
+}
+
+/* Nothing was ever committed there. */
+static void progress_tells_of_a_first_open_transaction(void **state)
+{
+    struct world *world = *state;
+    const struct sink_record record = make_record(world, "k", "v");
+    struct producer *producer = open_producer(world);
+    char topic[128];
+
+    assert_false(read_progress(world->kafka, 1).hidden);
+    publish(producer, &record, 1, 1);
+    snprintf(topic, sizeof(topic), "%s.progress", world->prefix);
+    await_on_broker(topic, 1);
+    assert_false(read_progress(world->kafka, 1).found);
+    assert_true(read_progress(world->kafka, 1).hidden);
+    close_producer(producer);
 }
 
 static void progress_deadline_is_not_none(void **state)
@@ -533,6 +638,9 @@ int main(int argc, char **argv)
         TEST(progress_of_a_new_lane_is_none),
         TEST(progress_sees_a_foreign_incarnation),
         TEST(progress_walks_back),
+        TEST(progress_tells_that_something_is_hidden),
+        TEST(progress_tells_of_a_first_open_transaction),
+        TEST(successor_fences_whosever_turn_it_is),
         TEST(progress_deadline_is_not_none),
         TEST(progress_without_its_topic_is_not_none),
         TEST(progress_topic_must_be_fit),

@@ -15,6 +15,7 @@
 #include "sink/producer.h"
 #include "sink/progress.h"
 #include "sink/topics.h"
+#include "sink/turns.h"
 
 /* A test's own names in the cluster. */
 struct world {

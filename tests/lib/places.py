@@ -85,6 +85,23 @@ def halts(outbox, topics, state, code, name, detail=""):
     tap.is_(outbox.records(*topics), before, f"{name}: nothing is published")
 
 
+def burn(outbox, count):
+    """Transaction ids."""
+    outbox.sql(f"do $$ begin for i in 1..{count} loop perform pg_current_xact_id(); commit; end loop; end $$")
+
+
+def restored(outbox, source, server):
+    """What pg_dump takes of it, brought into a server that knows the roles."""
+    name = tap.unique("restored")
+    tap.sql(server.dsn, f"create database {name}")
+    dump = tap.TMP + "/" + name
+    program = source.programs()
+    subprocess.run([program + "/pg_dump", "-Fc", "-f", dump, outbox.dsn], check=True, timeout=60)
+    subprocess.run([program + "/pg_restore", "--single-transaction", "-d", f"{server.dsn} dbname={name}", dump],
+                   check=True, timeout=60)
+    return copied(outbox, server, name)
+
+
 def payloads(outbox, topic):
     return [record["payload"] for record in outbox.records(topic)]
 

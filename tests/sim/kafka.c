@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Which partition a moment is about. */
 enum {
@@ -15,7 +16,7 @@ static void give_up(const char *what)
     abort();
 }
 
-struct kafka_id *kafka_id_of(struct kafka *kafka, int map, int lane)
+struct kafka_id *kafka_id_of(struct kafka *kafka, int map, int lane, int turn)
 {
     for (int i = 0; i < KAFKA_IDS; i++) {
         struct kafka_id *id = &kafka->ids[i];
@@ -23,21 +24,65 @@ struct kafka_id *kafka_id_of(struct kafka *kafka, int map, int lane)
         if (id->map == 0) {
             id->map = map;
             id->lane = lane;
+            id->turn = turn;
         }
-        if (id->map == map && id->lane == lane)
+        if (id->map == map && id->lane == lane && id->turn == turn)
             return id;
     }
     give_up("too many transactional ids");
     return NULL;
 }
 
+int64_t kafka_published(const struct kafka *kafka, int map, int lane)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < KAFKA_IDS; i++) {
+        if (kafka->ids[i].map == map && kafka->ids[i].lane == lane)
+            sum += kafka->ids[i].before + kafka->ids[i].records;
+    }
+    return sum;
+}
+
+bool kafka_sees(const struct kafka *kafka, const struct kafka_marker *marker)
+{
+    return marker->fate == KAFKA_COMMITTED && marker - kafka->markers < kafka->markers_stable[marker->lane];
+}
+
 const struct kafka_marker *kafka_last_marker(const struct kafka *kafka, int map, int lane)
 {
     for (int i = kafka->marker_count - 1; i >= 0; i--) {
-        if (kafka->markers[i].map == map && kafka->markers[i].lane == lane)
-            return &kafka->markers[i];
+        const struct kafka_marker *marker = &kafka->markers[i];
+
+        if (marker->map == map && marker->lane == lane && kafka_sees(kafka, marker))
+            return marker;
     }
     return NULL;
+}
+
+static bool is_decided(const struct kafka *kafka, const struct kafka_marker *marker)
+{
+    const struct kafka_id *id = &kafka->ids[marker->id];
+
+    return marker->fate == KAFKA_COMMITTED ||
+           (marker->fate == KAFKA_OPEN && id->state == KAFKA_PREPARED && id->committed);
+}
+
+const struct kafka_marker *kafka_decided_marker(const struct kafka *kafka, int map, int lane)
+{
+    for (int i = kafka->marker_count - 1; i >= 0; i--) {
+        const struct kafka_marker *marker = &kafka->markers[i];
+
+        if (marker->map == map && marker->lane == lane && is_decided(kafka, marker))
+            return marker;
+    }
+    return NULL;
+}
+
+void kafka_lose_markers(struct kafka *kafka)
+{
+    kafka->marker_count = 0;
+    memset(kafka->markers_stable, 0, sizeof(kafka->markers_stable));
 }
 
 bool kafka_is_busy(const struct kafka *kafka)
@@ -86,24 +131,52 @@ static void settle(struct sim *sim, int index)
     show(sim);
 }
 
+static void append_marker(struct kafka *kafka, const struct kafka_marker *marker, int id)
+{
+    struct kafka_marker *kept = &kafka->markers[kafka->marker_count];
+
+    if (kafka->marker_count >= KAFKA_MARKERS)
+        give_up("too many markers");
+    *kept = *marker;
+    kept->id = (short)id;
+    kept->fate = KAFKA_OPEN;
+    kafka->marker_count++;
+}
+
+/* Other lanes' markers are in other partitions. */
+static void show_markers(struct kafka *kafka, int lane)
+{
+    int *stable = &kafka->markers_stable[lane];
+
+    while (*stable < kafka->marker_count &&
+           (kafka->markers[*stable].lane != lane || kafka->markers[*stable].fate != KAFKA_OPEN))
+        ++*stable;
+}
+
+static void settle_markers(struct kafka *kafka, int index)
+{
+    for (int i = kafka->marker_count - 1; i >= 0; i--) {
+        struct kafka_marker *marker = &kafka->markers[i];
+
+        if (marker->id == index && marker->fate == KAFKA_OPEN)
+            marker->fate = kafka->ids[index].committed ? KAFKA_COMMITTED : KAFKA_ABORTED;
+    }
+    for (int lane = 0; lane < KAFKA_PARTITIONS; lane++)
+        show_markers(kafka, lane);
+}
+
 /* The control record of the transaction arrives at one partition. */
 static void end_at_partition(struct sim *sim, const struct moment *moment)
 {
     struct kafka *kafka = &sim->kafka;
     struct kafka_id *id = &kafka->ids[moment->lane];
 
-    if (moment->number == EVENTS) {
+    if (moment->number == EVENTS)
         settle(sim, moment->lane);
-    } else if (id->committed && id->open_marked) {
-        if (kafka->marker_count >= KAFKA_MARKERS)
-            give_up("too many markers");
-        kafka->markers[kafka->marker_count++] = id->open_marker;
-    }
-    if (--id->pending > 0)
-        return;
-    id->state = KAFKA_COMPLETE;
-    if (id->committed)
-        oracle_transaction(sim, id);
+    else
+        settle_markers(kafka, moment->lane);
+    if (--id->pending == 0)
+        id->state = KAFKA_COMPLETE;
 }
 
 static void decide(struct sim *sim, struct kafka_id *id, bool commit)
@@ -113,8 +186,8 @@ static void decide(struct sim *sim, struct kafka_id *id, bool commit)
     id->state = KAFKA_PREPARED;
     id->committed = commit;
     id->pending = 2;
-    TELL(sim, "broker %s the transaction of lane %d/%d, epoch %d: %d events%s", commit ? "commits" : "aborts",
-         id->map, id->lane, id->epoch, id->open_count, id->open_marked ? ", marker" : "");
+    TELL(sim, "broker %s the transaction of lane %d/%d.%d, epoch %d: %d events%s", commit ? "commits" : "aborts",
+         id->map, id->lane, id->turn, id->epoch, id->open_count, id->open_marked ? ", marker" : "");
     if (commit)
         id->records += id->open_count;
     if (commit)
@@ -149,7 +222,7 @@ static enum kafka_error init(struct sim *sim, struct kafka_id *id, const struct 
     id->sequence[EVENTS] = 0;
     id->sequence[MARKERS] = 0;
     id->state = KAFKA_EMPTY;
-    TELL(sim, "broker gives out epoch %d of lane %d/%d", id->epoch, id->map, id->lane);
+    TELL(sim, "broker gives out epoch %d of lane %d/%d.%d", id->epoch, id->map, id->lane, id->turn);
     oracle_init(sim, id, request->started_at);
     return KAFKA_OK;
 }
@@ -182,6 +255,7 @@ static enum kafka_error produce(struct kafka *kafka, struct kafka_id *id, const 
     if (partition == MARKERS) {
         id->open_marked = true;
         id->open_marker = request->marker;
+        append_marker(kafka, &request->marker, (int)(id - kafka->ids));
         id->sequence[MARKERS]++;
         return KAFKA_OK;
     }
@@ -224,14 +298,28 @@ static enum kafka_error pipe_records(struct sim *sim, const struct kafka_request
     return KAFKA_OK;
 }
 
+/* Somebody's open transaction, and what lies behind it. */
+static bool hides(const struct kafka *kafka, int lane)
+{
+    for (int i = kafka->markers_stable[lane]; i < kafka->marker_count; i++) {
+        if (kafka->markers[i].lane == lane && kafka->markers[i].fate == KAFKA_OPEN)
+            return true;
+    }
+    return false;
+}
+
 /* From the lane's partition: the last of its own, and whether there are strangers. */
 static enum kafka_error read_marker(struct sim *sim, const struct kafka_request *request, struct kafka_answer *ret)
 {
     const struct kafka *kafka = &sim->kafka;
 
+    if (request->fenced && hides(kafka, request->lane) && sim->bug != BUG_HIDDEN_UNSEEN)
+        return KAFKA_CONCURRENT;
     for (int i = kafka->marker_count - 1; i >= 0; i--) {
         const struct kafka_marker *marker = &kafka->markers[i];
 
+        if (!kafka_sees(kafka, marker))
+            continue;
         if (marker->incarnation == request->incarnation && marker->map > request->map)
             ret->outdated = sim->bug != BUG_LATER_MAP_UNSEEN;
         if (marker->lane != request->lane || ret->found)
@@ -248,7 +336,7 @@ static enum kafka_error read_marker(struct sim *sim, const struct kafka_request 
 static enum kafka_error serve_transaction(struct sim *sim, const struct kafka_request *request,
                                           struct kafka_answer *ret)
 {
-    struct kafka_id *id = kafka_id_of(&sim->kafka, request->map, request->lane);
+    struct kafka_id *id = kafka_id_of(&sim->kafka, request->map, request->lane, request->turn);
 
     if (request->api == KAFKA_INIT)
         return init(sim, id, request, ret);

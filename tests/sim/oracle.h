@@ -35,7 +35,7 @@ struct oracle {
     int event_count;
     struct kafka_record last_of_key[KEYS];
     int64_t last_commit_of_key[KEYS];
-    int64_t committed_epoch[KAFKA_IDS]; /* of the lane, highest that committed in Kafka */
+    int64_t committed_epoch[KAFKA_IDS]; /* of the lane whose first id it is, highest that committed in Kafka */
     bool data_lost;          /* a store lost data: a halt is right */
     const struct fault *loss;
     unsigned must_halt;      /* lanes, as bits */
@@ -50,7 +50,6 @@ void oracle_fail(struct sim *sim, const char *format, ...) __attribute__((format
 bool oracle_failed(const struct sim *sim);
 
 void oracle_published(struct sim *sim, const struct kafka_record *record);
-void oracle_transaction(struct sim *sim, const struct kafka_id *id); /* all partitions know of it */
 void oracle_commit_decided(struct sim *sim, int id);
 void oracle_piped(struct sim *sim, const struct kafka_request *request);
 void oracle_init(struct sim *sim, const struct kafka_id *id, int64_t process_started);

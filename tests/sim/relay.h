@@ -141,6 +141,13 @@ struct webhook_worker {
     struct claim claims[CLAIMS];
 };
 
+/* Of a request on its way to Kafka, after a fault. */
+struct request_fate {
+    bool answer_lost;
+    bool refused, failed;
+    bool fails_after; /* carried out, and an error all the same */
+};
+
 /* What src/relay/lane_runner.c and the lane's two executors know. */
 struct runner {
     int relay, number; /* process and lane */
@@ -161,8 +168,9 @@ struct runner {
     struct call *call; /* of the database */
     struct kafka_job kafka;
     bool kafka_committing;
-    struct producer *producer;
-    struct pipe *pipe; /* then there is no producer */
+    struct producer *producers[2]; /* of the lane, in turn */
+    int turn;
+    struct pipe *pipe; /* then there are none */
     struct kafka_marker compared; /* for a planted bug */
     bool has_compared;
     struct position acked;        /* likewise */
@@ -266,6 +274,10 @@ int runner_blame(struct sim *sim, struct runner *runner, const struct page_copy 
 void runner_db_submit(struct sim *sim, struct runner *runner, const struct lane_action *action);
 void runner_kafka_submit(struct sim *sim, struct runner *runner, const struct lane_action *action);
 
+/* A fault of Kafka strikes a request.  range: so long after its sender gave it up a late one
+ * may arrive. */
+void runner_strike_request(const struct fault *fault, int64_t range, struct request_fate *fate,
+                           struct moment *arrival);
 void runner_pipe_open(struct sim *sim, struct runner *runner);
 void runner_pipe_publish(struct sim *sim, struct runner *runner, uint64_t id);
 void runner_pipe_close(struct sim *sim, struct runner *runner, bool drain);

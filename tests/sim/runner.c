@@ -239,3 +239,27 @@ void runner_free(struct runner *runner)
     lane_free(runner->lane);
     runner->lane = NULL;
 }
+
+void runner_strike_request(const struct fault *fault, int64_t range, struct request_fate *fate,
+                           struct moment *arrival)
+{
+    switch (fault->kind) {
+    case FAULT_KAFKA_LOST_ANSWER:
+        fate->answer_lost = true;
+        break;
+    case FAULT_KAFKA_LATE_REQUEST:
+        fate->answer_lost = true;
+        arrival->at += SOCKET_TIMEOUT + (int64_t)(fault->dice % (uint64_t)range);
+        break;
+    case FAULT_KAFKA_SLOW:
+        arrival->at += (int64_t)(fault->dice % (600 * MS));
+        break;
+    case FAULT_KAFKA_REFUSED:
+        fate->refused = true;
+        break;
+    default:
+        fate->failed = true;
+        fate->fails_after = fault->dice & 1;
+        break;
+    }
+}

@@ -12,10 +12,8 @@ struct wire {
     struct producer *producer;
     uint64_t job;
     int step;
-    bool answer_lost;
-    bool answered;
-    bool refused, failed, bad;
-    bool fails_after; /* carried out, and an error all the same */
+    struct request_fate fate;
+    bool answered, bad;
 };
 
 static void next(struct sim *sim, struct runner *runner);
@@ -114,14 +112,25 @@ static void finish_marker(struct sim *sim, struct runner *runner, const struct k
 
 static void finish_commit(struct sim *sim, struct runner *runner)
 {
-    struct producer *producer = runner->kafka.producer;
+    const struct producer *producer = runner->kafka.producer;
     bool tainted = producer->lost || producer->ends > 1;
 
     runner->kafka_committing = false;
     if (tainted)
         TELL(sim, "relay %d: the producer is tainted", runner->relay);
+    runner->turn = 1 - runner->turn;
     finish(sim, runner, (struct lane_event){.kind = LANE_EVENT_COMMITTED,
                                            .tainted = tainted && sim->bug != BUG_RECYCLE_OFF});
+}
+
+/* For a planted bug: the second producer goes on as whoever has its id. */
+static bool join(struct sim *sim, struct runner *runner)
+{
+    const struct kafka_id *id = kafka_id_of(&sim->kafka, runner->map, runner->number, 1);
+
+    runner->producers[1]->epoch = id->epoch;
+    memcpy(runner->producers[1]->sequence, id->sequence, sizeof(id->sequence));
+    return true;
 }
 
 static void advance(struct sim *sim, struct runner *runner, const struct wire *wire)
@@ -138,6 +147,10 @@ static void advance(struct sim *sim, struct runner *runner, const struct wire *w
         return;
     case KAFKA_INIT:
         producer->epoch = wire->answer.epoch;
+        if (producer == runner->producers[0] && !(sim->bug == BUG_SECOND_UNFENCED && join(sim, runner))) {
+            runner->kafka.producer = runner->producers[1];
+            break;
+        }
         finish(sim, runner, (struct lane_event){.kind = LANE_EVENT_PRODUCER_OPEN});
         return;
     case KAFKA_PRODUCE_MARKER:
@@ -181,8 +194,8 @@ static void come_back(struct sim *sim, const struct moment *moment)
     wire->answered = true;
     if (wire->bad) {
         fail_batch(sim, runner);
-    } else if (wire->refused || wire->failed) {
-        fail(sim, runner, wire->refused);
+    } else if (wire->fate.refused || wire->fate.failed) {
+        fail(sim, runner, wire->fate.refused);
     } else if (wire->answer.error == KAFKA_CONCURRENT) {
         again.at = sim->world.now + BACKOFF;
         again.run = go_on;
@@ -204,9 +217,9 @@ static void arrive(struct sim *sim, const struct moment *moment)
     if (sim->kafka.down_until > sim->world.now)
         return; /* lost */
     wire->bad = wire->request.api == KAFKA_PRODUCE && is_bad(sim, &wire->request);
-    if (!wire->bad && !wire->refused && (!wire->failed || wire->fails_after))
+    if (!wire->bad && !wire->fate.refused && (!wire->fate.failed || wire->fate.fails_after))
         kafka_serve(sim, &wire->request, &wire->answer);
-    if (wire->answer_lost)
+    if (wire->fate.answer_lost)
         return;
     back.at = sim->world.now + world_latency(&sim->world);
     back.run = come_back;
@@ -226,29 +239,6 @@ static void time_out(struct sim *sim, const struct moment *moment)
     next(sim, runner);
 }
 
-static void apply(const struct fault *fault, struct wire *wire, struct moment *moment)
-{
-    switch (fault->kind) {
-    case FAULT_KAFKA_LOST_ANSWER:
-        wire->answer_lost = true;
-        break;
-    case FAULT_KAFKA_LATE_REQUEST: /* from just after its retry to seconds later */
-        wire->answer_lost = true;
-        moment->at += SOCKET_TIMEOUT + (int64_t)(fault->dice % (fault->dice & (1 << 20) ? 6 * SEC : 60 * MS));
-        break;
-    case FAULT_KAFKA_SLOW:
-        moment->at += (int64_t)(fault->dice % (600 * MS));
-        break;
-    case FAULT_KAFKA_REFUSED:
-        wire->refused = true;
-        break;
-    default:
-        wire->failed = true;
-        wire->fails_after = fault->dice & 1;
-        break;
-    }
-}
-
 static void send(struct sim *sim, struct runner *runner, struct wire *wire)
 {
     const struct fault *fault =
@@ -262,6 +252,7 @@ static void send(struct sim *sim, struct runner *runner, struct wire *wire)
     wire->request.relay = runner->relay;
     wire->request.map = runner->map;
     wire->request.lane = runner->number + (wire->producer ? wire->producer->stray : 0);
+    wire->request.turn = wire->producer == runner->producers[1];
     wire->request.incarnation = runner->incarnation;
     wire->request.started_at = runner->started_at;
     if (wire->producer)
@@ -269,8 +260,8 @@ static void send(struct sim *sim, struct runner *runner, struct wire *wire)
     world_add(&sim->world, moment);
     moment.at = sim->world.now + world_latency(&sim->world);
     moment.run = arrive;
-    if (fault)
-        apply(fault, wire, &moment);
+    if (fault) /* from just after its retry to seconds later */
+        runner_strike_request(fault, fault->dice & (1 << 20) ? 6 * SEC : 60 * MS, &wire->fate, &moment);
     if (!fault || fault->kind != FAULT_KAFKA_LOST_REQUEST)
         world_add(&sim->world, moment);
 }
@@ -322,6 +313,7 @@ static void next(struct sim *sim, struct runner *runner)
     switch (job->action.kind) {
     case LANE_DO_READ_MARKER:
         wire->request.api = KAFKA_READ_MARKER;
+        wire->request.fenced = runner->producers[0] != NULL;
         break;
     case LANE_DO_OPEN_PRODUCER:
         wire->request.api = KAFKA_INIT;
@@ -392,10 +384,22 @@ static void close_producer(struct sim *sim, struct runner *runner)
     struct moment moment = runner_moment(sim, runner, world_latency(&sim->world), closed, NULL);
 
     runner->kafka.serial++; /* what is on the wire is nobody's any more */
-    runner->producer = NULL;
+    memset(runner->producers, 0, sizeof(runner->producers));
     runner->kafka_committing = false;
     moment.number = (int64_t)runner->kafka.serial;
     world_add(&sim->world, moment);
+}
+
+static void open_producers(struct sim *sim, struct runner *runner)
+{
+    runner->turn = 0;
+    for (int turn = 0; turn < 2; turn++) {
+        struct producer *producer = world_alloc(&sim->world, sizeof(*producer));
+
+        if (sim->bug == BUG_UNFENCED_AT_THE_END && pg_map_changes(sim))
+            producer->stray = PG_LANES * (1 + runner->relay);
+        runner->producers[turn] = producer;
+    }
 }
 
 void runner_kafka_submit(struct sim *sim, struct runner *runner, const struct lane_action *action)
@@ -413,12 +417,10 @@ void runner_kafka_submit(struct sim *sim, struct runner *runner, const struct la
             close_producer(sim, runner);
         return;
     case LANE_DO_OPEN_PRODUCER:
-        runner->producer = world_alloc(&sim->world, sizeof(*runner->producer));
-        if (sim->bug == BUG_UNFENCED_AT_THE_END && pg_map_changes(sim))
-            runner->producer->stray = PG_LANES * (1 + runner->relay);
+        open_producers(sim, runner);
         break;
     case LANE_DO_OPEN_PIPELINE:
-        runner->producer = NULL;
+        memset(runner->producers, 0, sizeof(runner->producers));
         runner->pipe = NULL;
         break;
     case LANE_DO_PUBLISH:
@@ -426,15 +428,15 @@ void runner_kafka_submit(struct sim *sim, struct runner *runner, const struct la
             runner_pipe_publish(sim, runner, action->page);
             return;
         }
-        runner->producer->lost = false;
-        runner->producer->ends = 0;
+        runner->producers[runner->turn]->lost = false;
+        runner->producers[runner->turn]->ends = 0;
         break;
     default:
         runner->incarnation = sim->pg.incarnation;
         break;
     }
     job->action = *action;
-    job->producer = action->kind == LANE_DO_READ_MARKER ? NULL : runner->producer;
+    job->producer = action->kind == LANE_DO_READ_MARKER ? NULL : runner->producers[runner->turn];
     job->step = 0;
     job->page.count = 0;
     job->deadline = sim->world.now + TRANSACTION_TIMEOUT * (action->kind == LANE_DO_OPEN_PRODUCER ? 2 : 1);

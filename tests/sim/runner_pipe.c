@@ -10,7 +10,8 @@ struct wire {
     struct pipe *pipe;
     int slot;
     int try;
-    bool answer_lost, refused, failed, fails_after, bad;
+    struct request_fate fate;
+    bool bad;
 };
 
 static void send(struct sim *sim, struct runner *runner, int slot);
@@ -79,9 +80,9 @@ static void come_back(struct sim *sim, const struct moment *moment)
         return;
     if (wire->bad) {
         fail_batch(sim, runner, &wire->pipe->pages[wire->slot % PIPE_PAGES].copy);
-    } else if (wire->refused) {
+    } else if (wire->fate.refused) {
         fail(sim, runner, true);
-    } else if (wire->failed || wire->answer.error != KAFKA_OK) {
+    } else if (wire->fate.failed || wire->answer.error != KAFKA_OK) {
         again.at = sim->world.now + 10 * MS;
         again.run = try_again;
         world_add(&sim->world, again);
@@ -100,36 +101,13 @@ static void arrive(struct sim *sim, const struct moment *moment)
         return;
     for (int i = 0; i < wire->request.count; i++)
         wire->bad = wire->bad || sim->nature[wire->request.records[i].event] == NATURE_BAD;
-    if (!wire->bad && !wire->refused && (!wire->failed || wire->fails_after))
+    if (!wire->bad && !wire->fate.refused && (!wire->fate.failed || wire->fate.fails_after))
         kafka_serve(sim, &wire->request, &wire->answer);
-    if (wire->answer_lost)
+    if (wire->fate.answer_lost)
         return;
     back.at = sim->world.now + world_latency(&sim->world);
     back.run = come_back;
     world_add(&sim->world, back);
-}
-
-static void apply(const struct fault *fault, struct wire *wire, struct moment *moment)
-{
-    switch (fault->kind) {
-    case FAULT_KAFKA_LOST_ANSWER:
-        wire->answer_lost = true;
-        break;
-    case FAULT_KAFKA_LATE_REQUEST:
-        wire->answer_lost = true;
-        moment->at += SOCKET_TIMEOUT + (int64_t)(fault->dice % (6 * SEC));
-        break;
-    case FAULT_KAFKA_SLOW:
-        moment->at += (int64_t)(fault->dice % (600 * MS));
-        break;
-    case FAULT_KAFKA_REFUSED:
-        wire->refused = true;
-        break;
-    default:
-        wire->failed = true;
-        wire->fails_after = fault->dice & 1;
-        break;
-    }
 }
 
 static void send(struct sim *sim, struct runner *runner, int slot)
@@ -151,7 +129,7 @@ static void send(struct sim *sim, struct runner *runner, int slot)
     moment.at = sim->world.now + world_latency(&sim->world);
     moment.run = arrive;
     if (fault)
-        apply(fault, wire, &moment);
+        runner_strike_request(fault, 6 * SEC, &wire->fate, &moment);
     if (!fault || fault->kind != FAULT_KAFKA_LOST_REQUEST)
         world_add(&sim->world, moment);
 }

@@ -55,7 +55,7 @@ static unsigned lose_markers(struct sim *sim)
 {
     unsigned lanes = 0;
 
-    sim->kafka.marker_count = 0;
+    kafka_lose_markers(&sim->kafka);
     for (int i = 0; i < sim->pg.lane_count; i++)
         lanes |= (unsigned)sim->pg.lanes[i].started << i;
     return lanes;
@@ -70,7 +70,7 @@ static unsigned take_markers_back(struct sim *sim)
     for (int i = kafka->marker_count - 1; i >= 0 && lane < 0; i--) {
         const struct kafka_marker *marker = &kafka->markers[i];
 
-        if (marker->map == sim->pg.map &&
+        if (marker->map == sim->pg.map && kafka_sees(kafka, marker) &&
             position_compare(&marker->position, &sim->pg.lanes[marker->lane].position) == POSITION_BEFORE)
             lane = marker->lane;
     }
@@ -79,7 +79,7 @@ static unsigned take_markers_back(struct sim *sim)
     for (int i = kafka->marker_count - 1; i >= 0; i--) {
         struct kafka_marker *marker = &kafka->markers[i];
 
-        if (marker->map != sim->pg.map || marker->lane != lane)
+        if (marker->map != sim->pg.map || marker->lane != lane || !kafka_sees(kafka, marker))
             continue;
         if (position_compare(&marker->position, &sim->pg.lanes[lane].position) == POSITION_BEFORE)
             break;
@@ -98,7 +98,7 @@ static bool exists(const struct pg *pg, const struct tick_id *id)
 static bool knows_newer_map(const struct sim *sim)
 {
     for (int i = 0; i < sim->kafka.marker_count; i++) {
-        if (sim->kafka.markers[i].map > sim->pg.map)
+        if (sim->kafka.markers[i].map > sim->pg.map && kafka_sees(&sim->kafka, &sim->kafka.markers[i]))
             return true;
     }
     return false;
@@ -132,7 +132,7 @@ static unsigned become_foreign(struct sim *sim)
     unsigned lanes = 0;
 
     for (int i = 0; i < sim->kafka.marker_count; i++)
-        lanes |= 1u << sim->kafka.markers[i].lane;
+        lanes |= (unsigned)kafka_sees(&sim->kafka, &sim->kafka.markers[i]) << sim->kafka.markers[i].lane;
     if (lanes != 0)
         sim->pg.incarnation++;
     return lanes & all_lanes(sim);

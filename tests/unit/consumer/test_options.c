@@ -114,8 +114,13 @@ static void test_plaintext(void **state)
     assert_refused(options, OUTBOX_EINVAL, "property", "security.protocol");
     options = complete();
     outbox_consumer_options_set_dsn(options, "host=192.0.2.1");
+    assert_refused(options, OUTBOX_EINVAL, "dsn", "(or call outbox_consumer_options_set_insecure())");
+    options = complete();
+    outbox_consumer_options_set_dsn(options, "host=192.0.2.1");
+    outbox_consumer_options_set_insecure(options, 1);
     consumer = NULL;
-    assert_int_equal(outbox_consumer_new(options, &consumer, NULL), OUTBOX_EINVAL);
+    assert_int_equal(outbox_consumer_new(options, &consumer, NULL), OUTBOX_OK);
+    outbox_consumer_free(consumer);
     outbox_consumer_options_free(options);
 }
 

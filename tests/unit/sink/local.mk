@@ -1,4 +1,5 @@
-sink_tests = %D%/test_kafka %D%/test_marker %D%/test_pipeline %D%/test_producer %D%/test_settle %D%/test_taint
+sink_tests = %D%/test_kafka %D%/test_marker %D%/test_pipeline %D%/test_producer %D%/test_settle %D%/test_taint \
+    %D%/test_timestamp
 check_PROGRAMS += $(sink_tests)
 TESTS += $(sink_tests)
 sink_test_cflags = $(AM_CFLAGS) $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
@@ -19,3 +20,5 @@ tests_unit_sink_test_taint_CFLAGS = $(sink_test_cflags)
 tests_unit_sink_test_taint_LDADD = $(sink_test_libs)
 tests_unit_sink_test_settle_CFLAGS = $(sink_test_cflags)
 tests_unit_sink_test_settle_LDADD = $(sink_test_libs)
+tests_unit_sink_test_timestamp_CFLAGS = $(sink_test_cflags)
+tests_unit_sink_test_timestamp_LDADD = $(sink_test_libs)

@@ -1,0 +1,2 @@
+dist_noinst_SCRIPTS += %D%/shipping.py
+dist_noinst_DATA += %D%/README.md
