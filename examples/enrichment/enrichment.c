@@ -64,6 +64,8 @@ static int make(const struct options *options, struct enrichment *enrichment)
         outbox_consumer_options_set_property(made, name, value + 1);
     }
     outbox_consumer_options_set_handler(made, enrich_apply, enrichment);
+    /* About five minutes: an order is not given up because the catalogue is away for a while. */
+    outbox_consumer_options_set_retries(made, 36, 500, 10000);
     outbox_consumer_options_set_log(made, tell, NULL);
     r = outbox_consumer_new(made, &consumer, &err);
     if (r < 0)

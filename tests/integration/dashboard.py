@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 180
+# deadline: 300
 """The example dashboard, in a real browser: it shows the counts and alerts of the tables as they change, and after the
 server was away goes on where it was; nothing that an event is called runs as a script."""
 import http.client

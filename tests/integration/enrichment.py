@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 180
+# deadline: 300
 """The example enrichment: each order is joined once, with what was known of customer and product, whichever event
 comes first, however often, and whoever dies; and the cache never takes an old version for a new one."""
 import random

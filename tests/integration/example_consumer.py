@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 180
+# deadline: 300
 """The example consumer: two topics, each at its own pace. While one of them can do nothing the other goes on; what is in
 a payload is data; what comes again changes nothing; what is no event becomes a dead letter, and its key waits."""
 import json
