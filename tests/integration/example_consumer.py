@@ -76,6 +76,7 @@ def data():
     tap.ok(tap.wait_until(lambda: [rows(site, t)[-1][0] for t in COPIES] == [9, 9], 60), "data: replayed")
     tap.ok(site.wait_handled(), "data: to the end")
     tap.is_((rows(site, "users")[:-1], rows(site, "orders")[:-1]), before, "data: which changes nothing either")
+    tap.is_(site.dead(), 0, "data: and nothing of it is a dead letter")
     process.stop()
 
 
