@@ -7,8 +7,8 @@
 #include "cli/output.h"
 #include "cli/place.h"
 #include "core/share.h"
+#include "sink/producer.h"
 #include "sink/progress.h"
-#include "sink/turns.h"
 
 static const struct flag_spec flags[] = {
     RELAY_CONFIG_FLAGS,
@@ -62,26 +62,29 @@ static void explain(const struct place *place, int64_t events)
 
 /* ---- doing it ---- */
 
-static int init_producers(const struct place *place, const struct marker *marker, struct turns **ret)
+static int init_producer(const struct place *place, const struct marker *marker, struct producer **ret)
 {
+    const char *prefix = config_relay(place->config)->topic_prefix;
     outbox_error *err = NULL;
+    char id[512];
 
-    *ret = turns_new(place->kafka, config_relay(place->config)->topic_prefix, marker, &err);
-    if (!*ret || turns_init(*ret, patience(place), &err) != SINK_OK)
-        return err ? cli_fail_error(err)
-                   : cli_fail(CLI_CONNECT, "Kafka does not fence the producers of lane %d in time", marker->lane);
+    if (!marker_transactional_id(marker, prefix, id, sizeof(id)))
+        return cli_fail(CLI_USAGE, "topic_prefix: is too long");
+    *ret = producer_new(place->kafka, id, &err);
+    if (!*ret || producer_init(*ret, patience(place), &err) != SINK_OK)
+        return err ? cli_fail_error(err) : cli_fail(CLI_CONNECT, "Kafka does not fence %s in time", id);
     return CLI_OK;
 }
 
 static int fence_lane(const struct place *place, const struct outbox__uuid *incarnation, int map, int lane)
 {
     struct marker marker = {.map = map, .lane = lane};
-    struct turns *producers = NULL;
+    struct producer *producer = NULL;
     int code;
 
     memcpy(marker.incarnation, incarnation->bytes, sizeof(marker.incarnation));
-    code = init_producers(place, &marker, &producers);
-    turns_close(producers, clock_now() + SECONDS(5));
+    code = init_producer(place, &marker, &producer);
+    producer_close(producer, clock_now() + SECONDS(5));
     return code;
 }
 
@@ -148,15 +151,14 @@ static int ensure_topic(const struct place *place)
 
 static int write_marker(const struct place *place, const struct marker *marker)
 {
-    struct turns *producers = NULL;
+    struct producer *producer = NULL;
     outbox_error *err = NULL;
-    int code = init_producers(place, marker, &producers);
-    bool tainted; /* there is no other transaction to come */
+    int code = init_producer(place, marker, &producer);
 
-    if (code == CLI_OK && (turns_publish(producers, NULL, 0, marker, patience(place), &err) != SINK_OK ||
-                           turns_commit(producers, patience(place), &tainted, &err) != SINK_OK))
+    if (code == CLI_OK && (producer_publish(producer, NULL, 0, marker, patience(place), &err) != SINK_OK ||
+                           producer_commit(producer, patience(place), &err) != SINK_OK))
         code = err ? cli_fail_error(err) : cli_fail(CLI_CONNECT, "Kafka does not commit in time");
-    turns_close(producers, clock_now() + SECONDS(5));
+    producer_close(producer, clock_now() + SECONDS(5));
     return code;
 }
 

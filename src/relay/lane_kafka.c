@@ -15,8 +15,8 @@
 #include "runtime/wakeup.h"
 #include "runtime/watchdog.h"
 #include "sink/pipeline.h"
+#include "sink/producer.h"
 #include "sink/progress.h"
-#include "sink/turns.h"
 
 /* librdkafka may need this long to let go of a connection that does not answer. */
 #define CLOSE_TIMEOUT SECONDS(5)
@@ -33,8 +33,8 @@ struct lane_kafka {
     int lane;
     struct progress *progress;
     bool progress_ensured;
-    struct turns *turns;
-    struct pipeline *pipeline; /* then there are none */
+    struct producer *producer;
+    struct pipeline *pipeline; /* then there is no producer */
     bool failure_told;
     int wake_fd;
     struct records *records;
@@ -86,12 +86,12 @@ int lane_kafka_wake_fd(const struct lane_kafka *lane)
 static bool close_producers(struct lane_kafka *lane)
 {
     mono_us deadline = clock_now() + CLOSE_TIMEOUT;
-    bool released = turns_close(lane->turns, deadline);
+    bool released = producer_close(lane->producer, deadline);
 
     released = pipeline_close(lane->pipeline, deadline) && released;
     if (!released)
         log_error("producer_stuck", LOG_NUMBER("lane", lane->lane));
-    lane->turns = NULL;
+    lane->producer = NULL;
     lane->pipeline = NULL;
     return released;
 }
@@ -128,7 +128,7 @@ static enum sink_result look_for_later_map(struct lane_kafka *lane, const struct
 /* How soon to look again, and as long as what hides the marker may be open. */
 #define HIDDEN_PAUSE MILLISECONDS(50)
 
-/* Once the lane's producers are fenced nothing of theirs is to come: the position is the one
+/* Once the lane's former producer is fenced nothing of its is to come: the position is the one
  * before which nothing is hidden.  Another's transaction is ended by the broker, in time. */
 static enum sink_result read_position(struct lane_kafka *lane, const struct lane_job *job, mono_us deadline,
                                       struct progress_answer *ret, outbox_error **reterr)
@@ -138,7 +138,7 @@ static enum sink_result read_position(struct lane_kafka *lane, const struct lane
     for (;;) {
         result = progress_read(lane->progress, job->identity.incarnation, lane->map, lane->lane, deadline, ret,
                                reterr);
-        if (result != SINK_OK || !ret->hidden || !lane->turns)
+        if (result != SINK_OK || !ret->hidden || !lane->producer)
             return result;
         if (clock_until_ms(deadline) == 0) {
             outbox__fail(reterr, OUTBOX_ETIMEOUT, NULL, "the position of lane %d is hidden by a transaction that "
@@ -191,12 +191,17 @@ static enum sink_result do_open(struct lane_kafka *lane, const struct lane_job *
     mono_us deadline = clock_now() + 2 * lane->config->transaction_timeout;
     struct marker marker = {.map = lane->map, .lane = lane->lane};
     enum sink_result result;
+    char id[512];
 
     memcpy(marker.incarnation, job->identity.incarnation, sizeof(marker.incarnation));
-    lane->turns = turns_new(lane->kafka, lane->config->topic_prefix, &marker, reterr);
-    if (!lane->turns)
+    if (!marker_transactional_id(&marker, lane->config->topic_prefix, id, sizeof(id))) {
+        outbox__fail(reterr, OUTBOX_EINVAL, "topic_prefix", "topic_prefix: is too long for a transactional id");
         return SINK_FAILED;
-    result = turns_init(lane->turns, deadline, reterr);
+    }
+    lane->producer = producer_new(lane->kafka, id, reterr);
+    if (!lane->producer)
+        return SINK_FAILED;
+    result = producer_init(lane->producer, deadline, reterr);
     event->kind = LANE_EVENT_PRODUCER_OPEN;
     return result;
 }
@@ -248,7 +253,7 @@ static enum sink_result do_publish(struct lane_kafka *lane, const struct lane_jo
     if (job->page &&
         records_make(lane->records, job->page, &list, &count, &topics, &topic_count, reterr) < 0)
         return SINK_FAILED;
-    result = turns_publish(lane->turns, list, count, &marker, deadline, reterr);
+    result = producer_publish(lane->producer, list, count, &marker, deadline, reterr);
     lane->open = list;
     lane->open_count = count;
     event->kind = LANE_EVENT_PUBLISHED;
@@ -303,7 +308,7 @@ static enum sink_result do_commit(struct lane_kafka *lane, struct lane_event *ev
 
     if (lane->committing_at == 0)
         lane->committing_at = clock_now();
-    result = turns_commit(lane->turns, clock_now() + COMMIT_SLICE, &event->tainted, reterr);
+    result = producer_commit(lane->producer, clock_now() + COMMIT_SLICE, reterr);
     event->kind = LANE_EVENT_COMMITTED;
     if (result == SINK_AGAIN && commit_is_overdue(lane))
         return fail_overdue(reterr);
@@ -313,6 +318,7 @@ static enum sink_result do_commit(struct lane_kafka *lane, struct lane_event *ev
     }
     if (result == SINK_OK) {
         count_transaction(lane);
+        event->tainted = producer_tainted(lane->producer);
         if (event->tainted) {
             metric_add(METRIC_RECYCLES, 1);
             log_info("producer_recycled", LOG_NUMBER("lane", lane->lane),
@@ -408,8 +414,8 @@ static bool blame(struct lane_kafka *lane, enum sink_result result, char **ret_f
         return false;
     if (lane->pipeline)
         faults = pipeline_faults(lane->pipeline, &count);
-    else if (lane->turns)
-        faults = turns_faults(lane->turns, &count);
+    else if (lane->producer)
+        faults = producer_faults(lane->producer, &count);
     if (count > 0)
         *ret_faults = parking_describe(lane->lane, lane->records, faults, count);
     return *ret_faults != NULL;
@@ -418,7 +424,7 @@ static bool blame(struct lane_kafka *lane, enum sink_result result, char **ret_f
 /* Is everything as before the action? */
 static bool is_clean(const struct lane_kafka *lane)
 {
-    return lane->pipeline ? pipeline_clean(lane->pipeline) : turns_clean(lane->turns);
+    return lane->pipeline ? pipeline_clean(lane->pipeline) : producer_clean(lane->producer);
 }
 
 static void answer_failure(struct lane_kafka *lane, const struct lane_job *job, enum sink_result result,

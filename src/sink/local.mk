@@ -17,6 +17,5 @@ libsink_la_SOURCES = \
     %D%/taint.c %D%/taint.h \
     %D%/timestamp.c %D%/timestamp.h \
     %D%/topics.c %D%/topics.h \
-    %D%/trial.c %D%/trial.h \
-    %D%/turns.c %D%/turns.h
+    %D%/trial.c %D%/trial.h
 libsink_la_CFLAGS = $(AM_CFLAGS) -pthread $(RDKAFKA_CFLAGS) $(JANSSON_CFLAGS)

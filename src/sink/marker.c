@@ -35,13 +35,12 @@ size_t marker_key(const struct marker *marker, char ret_key[MARKER_KEY_SIZE])
     return (size_t)snprintf(ret_key, MARKER_KEY_SIZE, "%s/%d/%d", incarnation, marker->map, marker->lane);
 }
 
-bool marker_transactional_id(const struct marker *marker, const char *prefix, int turn, char *ret, size_t room)
+bool marker_transactional_id(const struct marker *marker, const char *prefix, char *ret, size_t room)
 {
     char incarnation[OUTBOX__UUID_TEXT];
 
     put_uuid(marker->incarnation, incarnation);
-    return (size_t)snprintf(ret, room, "%s.%s.%d.%d.%d", prefix, incarnation, marker->map, marker->lane, turn) <
-           room;
+    return (size_t)snprintf(ret, room, "%s.%s.%d.%d", prefix, incarnation, marker->map, marker->lane) < room;
 }
 
 size_t marker_encode(const struct marker *marker, char ret_text[MARKER_TEXT_SIZE])

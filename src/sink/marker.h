@@ -29,10 +29,8 @@ struct marker {
 
 /* Whose marker it is.  Returns the length. */
 size_t marker_key(const struct marker *marker, char ret_key[MARKER_KEY_SIZE]);
-/* As many producers write a lane's markers in turn, each with a transactional id of its own. */
-#define MARKER_TURNS 2
-/* The transactional.id of the one whose turn it is, from 0.  False: too long. */
-bool marker_transactional_id(const struct marker *marker, const char *prefix, int turn, char *ret, size_t room);
+/* The transactional.id of whoever writes this lane's markers.  False: too long. */
+bool marker_transactional_id(const struct marker *marker, const char *prefix, char *ret, size_t room);
 /* The record's value.  Returns the length. */
 size_t marker_encode(const struct marker *marker, char ret_text[MARKER_TEXT_SIZE]);
 /* Strict: every member, of the right type and range, and no other; a version this

@@ -1,4 +1,4 @@
-/* A transactional producer, of which a lane has two (turns.h).
+/* The transactional producer of one lane.
  *
  * One thread at a time.  Life: producer_new, producer_init until it is done, then
  * producer_publish and producer_commit in turn, at last producer_close.  Nothing is ever

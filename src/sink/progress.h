@@ -1,6 +1,6 @@
 /* The lanes' positions in Kafka: a compacted topic, one partition per lane.
  *
- * A lane is read twice while it is taken over: before the producers' init, to compare
+ * A lane is read twice while it is taken over: before the producer's init, to compare
  * without fencing anybody, and after it, when no transaction of the lane can be pending any
  * more.  One of the former map's lane can, which nobody fences: it hides what comes after it. */
 #ifndef SINK_PROGRESS_H

@@ -1,4 +1,4 @@
-/* How long to leave a broker alone between two transactions of one producer.
+/* How long to leave a broker alone between two transactions of a producer.
  *
  * A broker answers EndTxn before the transaction is over in the partitions.  Whoever begins
  * the next one meanwhile is told to come again, and librdkafka comes again after 20 ms,

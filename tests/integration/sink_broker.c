@@ -168,62 +168,6 @@ static void stalled_transaction_is_lost_as_a_whole(void **state)
     assert_false(read_progress(world->kafka, 1).found);
 }
 
-/* ---- turns ---- */
-
-static struct turns *open_turns(const struct world *world)
-{
-    const struct marker marker = make_marker(1, 0);
-    struct turns *turns = turns_new(world->kafka, world->prefix, &marker, NULL);
-
-    assert_non_null(turns);
-    expect(turns_init(turns, soon(), NULL), SINK_OK, NULL);
-    return turns;
-}
-
-static void take_turn(const struct world *world, struct turns *turns, const char *payload, int64_t seq)
-{
-    const struct sink_record record = make_record(world, "k", payload);
-    const struct marker marker = make_marker(1, seq);
-
-    expect(turns_publish(turns, &record, 1, &marker, soon(), NULL), SINK_OK, NULL);
-}
-
-static enum sink_result end_turn(struct turns *turns)
-{
-    bool tainted = true;
-    enum sink_result result = turns_commit(turns, soon(), &tainted, NULL);
-
-    assert_false(tainted);
-    return result;
-}
-
-/* The zombie has committed so many transactions, and one is open. */
-static void fence_after(struct world *world, int committed)
-{
-    struct turns *zombie = open_turns(world), *successor;
-
-    for (int i = 0; i < committed; i++) {
-        take_turn(world, zombie, "before", i + 1);
-        assert_int_equal(end_turn(zombie), SINK_OK);
-    }
-    take_turn(world, zombie, "zombie", 100);
-    successor = open_turns(world);
-    assert_int_equal(end_turn(zombie), SINK_FENCED);
-    assert_int_equal(read_progress(world->kafka, 1).marker.position.seq, committed);
-    assert_false(read_progress(world->kafka, 1).hidden);
-    assert_true(turns_close(zombie, soon()));
-    assert_true(turns_close(successor, soon()));
-}
-
-static void successor_fences_whosever_turn_it_is(void **state)
-{
-    struct world *world = *state;
-
-    for (int committed = 1; committed <= 4; committed++)
-        fence_after(world, committed);
-    assert_int_equal(count_records("read_committed", world->topic), 1 + 2 + 3 + 4);
-}
-
 /* ---- the progress topic ---- */
 
 static void progress_of_a_new_lane_is_none(void **state)
@@ -640,7 +584,6 @@ int main(int argc, char **argv)
         TEST(progress_walks_back),
         TEST(progress_tells_that_something_is_hidden),
         TEST(progress_tells_of_a_first_open_transaction),
-        TEST(successor_fences_whosever_turn_it_is),
         TEST(progress_deadline_is_not_none),
         TEST(progress_without_its_topic_is_not_none),
         TEST(progress_topic_must_be_fit),

@@ -15,7 +15,6 @@
 #include "sink/producer.h"
 #include "sink/progress.h"
 #include "sink/topics.h"
-#include "sink/turns.h"
 
 /* A test's own names in the cluster. */
 struct world {

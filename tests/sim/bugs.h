@@ -8,7 +8,6 @@
     X(BUG_RECYCLE_OFF, "recycle_off", "a tainted producer goes on")                                          \
     X(BUG_MARKER_BEFORE_FENCE, "marker_before_fence", "the marker is not read again after fencing")          \
     X(BUG_HIDDEN_UNSEEN, "hidden_unseen", "what an open transaction of a former map hides is nobody's business") \
-    X(BUG_SECOND_UNFENCED, "second_unfenced", "of a lane's two producers only the first is fenced")             \
     X(BUG_NO_SELF_XID, "no_self_xid", "late(a) is xip alone: ticks without self_xid")                        \
     X(BUG_LOCK_WITH_SNAPSHOT, "lock_with_snapshot", "a tick takes lock and snapshot in one statement")       \
     X(BUG_ACK_BEFORE_COMMIT, "ack_before_commit", "a commit counts when it is asked for")                    \

@@ -16,7 +16,7 @@ static void give_up(const char *what)
     abort();
 }
 
-struct kafka_id *kafka_id_of(struct kafka *kafka, int map, int lane, int turn)
+struct kafka_id *kafka_id_of(struct kafka *kafka, int map, int lane)
 {
     for (int i = 0; i < KAFKA_IDS; i++) {
         struct kafka_id *id = &kafka->ids[i];
@@ -24,24 +24,12 @@ struct kafka_id *kafka_id_of(struct kafka *kafka, int map, int lane, int turn)
         if (id->map == 0) {
             id->map = map;
             id->lane = lane;
-            id->turn = turn;
         }
-        if (id->map == map && id->lane == lane && id->turn == turn)
+        if (id->map == map && id->lane == lane)
             return id;
     }
     give_up("too many transactional ids");
     return NULL;
-}
-
-int64_t kafka_published(const struct kafka *kafka, int map, int lane)
-{
-    int64_t sum = 0;
-
-    for (int i = 0; i < KAFKA_IDS; i++) {
-        if (kafka->ids[i].map == map && kafka->ids[i].lane == lane)
-            sum += kafka->ids[i].before + kafka->ids[i].records;
-    }
-    return sum;
 }
 
 bool kafka_sees(const struct kafka *kafka, const struct kafka_marker *marker)
@@ -186,8 +174,8 @@ static void decide(struct sim *sim, struct kafka_id *id, bool commit)
     id->state = KAFKA_PREPARED;
     id->committed = commit;
     id->pending = 2;
-    TELL(sim, "broker %s the transaction of lane %d/%d.%d, epoch %d: %d events%s", commit ? "commits" : "aborts",
-         id->map, id->lane, id->turn, id->epoch, id->open_count, id->open_marked ? ", marker" : "");
+    TELL(sim, "broker %s the transaction of lane %d/%d, epoch %d: %d events%s", commit ? "commits" : "aborts",
+         id->map, id->lane, id->epoch, id->open_count, id->open_marked ? ", marker" : "");
     if (commit)
         id->records += id->open_count;
     if (commit)
@@ -222,7 +210,7 @@ static enum kafka_error init(struct sim *sim, struct kafka_id *id, const struct 
     id->sequence[EVENTS] = 0;
     id->sequence[MARKERS] = 0;
     id->state = KAFKA_EMPTY;
-    TELL(sim, "broker gives out epoch %d of lane %d/%d.%d", id->epoch, id->map, id->lane, id->turn);
+    TELL(sim, "broker gives out epoch %d of lane %d/%d", id->epoch, id->map, id->lane);
     oracle_init(sim, id, request->started_at);
     return KAFKA_OK;
 }
@@ -336,7 +324,7 @@ static enum kafka_error read_marker(struct sim *sim, const struct kafka_request 
 static enum kafka_error serve_transaction(struct sim *sim, const struct kafka_request *request,
                                           struct kafka_answer *ret)
 {
-    struct kafka_id *id = kafka_id_of(&sim->kafka, request->map, request->lane, request->turn);
+    struct kafka_id *id = kafka_id_of(&sim->kafka, request->map, request->lane);
 
     if (request->api == KAFKA_INIT)
         return init(sim, id, request, ret);

@@ -1,8 +1,8 @@
 /* A broker, as the transaction protocol that librdkafka speaks has it: an epoch of each
  * transactional id, one transaction of it at a time, sequences that drop duplicates; and its hole:
- * EndTxn does not say which transaction it ends.  A lane has two ids, which take turns.  All events
- * are in one partition, whose read_committed consumers wait for the oldest transaction that is
- * open; each lane has a partition of the progress topic, of which the same is true. */
+ * EndTxn does not say which transaction it ends.  All events are in one partition, whose
+ * read_committed consumers wait for the oldest transaction that is open; each lane has a partition
+ * of the progress topic, of which the same is true. */
 #ifndef SIM_KAFKA_H
 #define SIM_KAFKA_H
 
@@ -15,7 +15,7 @@ struct sim;
 
 #define KAFKA_LOG 2048
 #define KAFKA_ROWS 8
-#define KAFKA_IDS 80
+#define KAFKA_IDS 40
 #define KAFKA_MARKERS 1024
 #define KAFKA_PIPES 256
 #define KAFKA_PARTITIONS 4 /* of the progress topic: one to a lane */
@@ -76,9 +76,9 @@ struct kafka_request {
     int count;
     struct kafka_record records[KAFKA_ROWS];
     struct kafka_marker marker;
-    int map, lane, turn; /* they name the transactional id, and the marker that is read */
+    int map, lane; /* they name the transactional id, and the marker that is read */
     int incarnation; /* of the marker that is read */
-    bool fenced; /* the reader has fenced the lane's producers: nothing may be hidden from it */
+    bool fenced; /* the reader has fenced the lane's producer: nothing may be hidden from it */
     bool commit;
     int64_t lane_epoch; /* whose it is, for the oracle */
     int relay, life;
@@ -96,7 +96,7 @@ struct kafka_answer {
 
 /* What the broker knows of a transactional id. */
 struct kafka_id {
-    int map, lane, turn; /* map 0: it is nobody's yet */
+    int map, lane; /* map 0: it is nobody's yet */
     int epoch;
     enum kafka_state state;
     bool committed; /* what was decided */
@@ -108,7 +108,7 @@ struct kafka_id {
     bool open_marked;
     struct kafka_marker open_marker;
     int64_t records; /* committed, ever */
-    int64_t before;  /* by the lanes of former maps, as far as its markers count them; of turn 0 */
+    int64_t before;  /* by the lanes of former maps, as far as its markers count them */
 };
 
 struct kafka_entry {
@@ -134,9 +134,7 @@ struct kafka {
 };
 
 void kafka_serve(struct sim *sim, const struct kafka_request *request, struct kafka_answer *ret);
-struct kafka_id *kafka_id_of(struct kafka *kafka, int map, int lane, int turn);
-/* Events that this lane has published, as far as markers of its map count them. */
-int64_t kafka_published(const struct kafka *kafka, int map, int lane);
+struct kafka_id *kafka_id_of(struct kafka *kafka, int map, int lane);
 /* Does a read_committed consumer see it? */
 bool kafka_sees(const struct kafka *kafka, const struct kafka_marker *marker);
 /* The last of this lane that is seen; NULL if there is none. */

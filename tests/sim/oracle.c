@@ -82,7 +82,6 @@ void oracle_published(struct sim *sim, const struct kafka_record *record)
 
 static void check_marker(struct sim *sim, const struct kafka_id *id)
 {
-    int64_t published = kafka_published(&sim->kafka, id->map, id->lane);
     /* A late AddPartitions opens one for nothing, which a repeated EndTxn ends. */
     bool nothing = id->open_count == 0 && !id->open_marked;
 
@@ -90,9 +89,9 @@ static void check_marker(struct sim *sim, const struct kafka_id *id)
         return;
     if (!id->open_marked)
         oracle_fail(sim, "a transaction without a marker is committed");
-    else if (id->open_marker.published != published)
+    else if (id->open_marker.published != id->before + id->records)
         oracle_fail(sim, "the marker of lane %d/%d counts %lld events, and there are %lld", id->map, id->lane,
-                    (long long)id->open_marker.published, (long long)published);
+                    (long long)id->open_marker.published, (long long)(id->before + id->records));
 }
 
 /* Of a lane of the present map that has lost data a process that started since must not. */
@@ -124,21 +123,19 @@ void oracle_commit_decided(struct sim *sim, int index)
 {
     const struct kafka_id *id = &sim->kafka.ids[index];
     struct oracle *oracle = &sim->oracle;
-    /* Of the lane: the one of its ids that has turn 0 stands for both. */
-    int64_t *committed = &oracle->committed_epoch[kafka_id_of(&sim->kafka, id->map, id->lane, 0) - sim->kafka.ids];
     bool strict = !oracle->data_lost && sim->publish == PUBLISH_EXACTLY_ONCE;
 
     note_decided(sim, index);
     check_marker(sim, id);
-    if (strict && id->lane_epoch < *committed)
+    if (strict && id->lane_epoch < oracle->committed_epoch[index])
         oracle_fail(sim, "lane %d/%d: epoch %lld commits after epoch %lld", id->map, id->lane,
-                    (long long)id->lane_epoch, (long long)*committed);
+                    (long long)id->lane_epoch, (long long)oracle->committed_epoch[index]);
     if (strict && id->map < sim->pg.map && id->open_count > 0)
         oracle_fail(sim, "lane %d/%d commits after map %d has begun", id->map, id->lane, sim->pg.map);
     if (strict && id->open_marked && !is_durable(sim, &id->open_marker.position.to))
         oracle_fail(sim, "lane %d/%d publishes up to tick %lld, which is not durable", id->map, id->lane,
                     (long long)id->open_marker.position.to.id);
-    *committed = id->lane_epoch;
+    oracle->committed_epoch[index] = id->lane_epoch;
     if (is_forbidden(sim, id->lane, id->started_at))
         oracle_fail(sim, "a relay publishes although data is lost");
 }
@@ -220,7 +217,7 @@ void oracle_map(struct sim *sim)
 {
     bool planted = sim->bug == BUG_BUCKET_TWICE || sim->bug == BUG_BUCKET_NOWHERE || sim->bug == BUG_MAP_TOO_SOON;
 
-    kafka_id_of(&sim->kafka, sim->pg.map, 0, 0)->before = sim->pg.lanes[0].published;
+    kafka_id_of(&sim->kafka, sim->pg.map, 0)->before = sim->pg.lanes[0].published;
     if (sim->oracle.data_lost || planted)
         return;
     for (int bucket = 0; bucket < PG_BUCKETS; bucket++) {

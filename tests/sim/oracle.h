@@ -35,7 +35,7 @@ struct oracle {
     int event_count;
     struct kafka_record last_of_key[KEYS];
     int64_t last_commit_of_key[KEYS];
-    int64_t committed_epoch[KAFKA_IDS]; /* of the lane whose first id it is, highest that committed in Kafka */
+    int64_t committed_epoch[KAFKA_IDS]; /* of the lane, highest that committed in Kafka */
     bool data_lost;          /* a store lost data: a halt is right */
     const struct fault *loss;
     unsigned must_halt;      /* lanes, as bits */

@@ -168,9 +168,8 @@ struct runner {
     struct call *call; /* of the database */
     struct kafka_job kafka;
     bool kafka_committing;
-    struct producer *producers[2]; /* of the lane, in turn */
-    int turn;
-    struct pipe *pipe; /* then there are none */
+    struct producer *producer;
+    struct pipe *pipe; /* then there is no producer */
     struct kafka_marker compared; /* for a planted bug */
     bool has_compared;
     struct position acked;        /* likewise */

@@ -118,19 +118,8 @@ static void finish_commit(struct sim *sim, struct runner *runner)
     runner->kafka_committing = false;
     if (tainted)
         TELL(sim, "relay %d: the producer is tainted", runner->relay);
-    runner->turn = 1 - runner->turn;
     finish(sim, runner, (struct lane_event){.kind = LANE_EVENT_COMMITTED,
                                            .tainted = tainted && sim->bug != BUG_RECYCLE_OFF});
-}
-
-/* For a planted bug: the second producer goes on as whoever has its id. */
-static bool join(struct sim *sim, struct runner *runner)
-{
-    const struct kafka_id *id = kafka_id_of(&sim->kafka, runner->map, runner->number, 1);
-
-    runner->producers[1]->epoch = id->epoch;
-    memcpy(runner->producers[1]->sequence, id->sequence, sizeof(id->sequence));
-    return true;
 }
 
 static void advance(struct sim *sim, struct runner *runner, const struct wire *wire)
@@ -147,10 +136,6 @@ static void advance(struct sim *sim, struct runner *runner, const struct wire *w
         return;
     case KAFKA_INIT:
         producer->epoch = wire->answer.epoch;
-        if (producer == runner->producers[0] && !(sim->bug == BUG_SECOND_UNFENCED && join(sim, runner))) {
-            runner->kafka.producer = runner->producers[1];
-            break;
-        }
         finish(sim, runner, (struct lane_event){.kind = LANE_EVENT_PRODUCER_OPEN});
         return;
     case KAFKA_PRODUCE_MARKER:
@@ -252,7 +237,6 @@ static void send(struct sim *sim, struct runner *runner, struct wire *wire)
     wire->request.relay = runner->relay;
     wire->request.map = runner->map;
     wire->request.lane = runner->number + (wire->producer ? wire->producer->stray : 0);
-    wire->request.turn = wire->producer == runner->producers[1];
     wire->request.incarnation = runner->incarnation;
     wire->request.started_at = runner->started_at;
     if (wire->producer)
@@ -313,7 +297,7 @@ static void next(struct sim *sim, struct runner *runner)
     switch (job->action.kind) {
     case LANE_DO_READ_MARKER:
         wire->request.api = KAFKA_READ_MARKER;
-        wire->request.fenced = runner->producers[0] != NULL;
+        wire->request.fenced = runner->producer != NULL;
         break;
     case LANE_DO_OPEN_PRODUCER:
         wire->request.api = KAFKA_INIT;
@@ -384,22 +368,10 @@ static void close_producer(struct sim *sim, struct runner *runner)
     struct moment moment = runner_moment(sim, runner, world_latency(&sim->world), closed, NULL);
 
     runner->kafka.serial++; /* what is on the wire is nobody's any more */
-    memset(runner->producers, 0, sizeof(runner->producers));
+    runner->producer = NULL;
     runner->kafka_committing = false;
     moment.number = (int64_t)runner->kafka.serial;
     world_add(&sim->world, moment);
-}
-
-static void open_producers(struct sim *sim, struct runner *runner)
-{
-    runner->turn = 0;
-    for (int turn = 0; turn < 2; turn++) {
-        struct producer *producer = world_alloc(&sim->world, sizeof(*producer));
-
-        if (sim->bug == BUG_UNFENCED_AT_THE_END && pg_map_changes(sim))
-            producer->stray = PG_LANES * (1 + runner->relay);
-        runner->producers[turn] = producer;
-    }
 }
 
 void runner_kafka_submit(struct sim *sim, struct runner *runner, const struct lane_action *action)
@@ -417,10 +389,12 @@ void runner_kafka_submit(struct sim *sim, struct runner *runner, const struct la
             close_producer(sim, runner);
         return;
     case LANE_DO_OPEN_PRODUCER:
-        open_producers(sim, runner);
+        runner->producer = world_alloc(&sim->world, sizeof(*runner->producer));
+        if (sim->bug == BUG_UNFENCED_AT_THE_END && pg_map_changes(sim))
+            runner->producer->stray = PG_LANES * (1 + runner->relay);
         break;
     case LANE_DO_OPEN_PIPELINE:
-        memset(runner->producers, 0, sizeof(runner->producers));
+        runner->producer = NULL;
         runner->pipe = NULL;
         break;
     case LANE_DO_PUBLISH:
@@ -428,15 +402,15 @@ void runner_kafka_submit(struct sim *sim, struct runner *runner, const struct la
             runner_pipe_publish(sim, runner, action->page);
             return;
         }
-        runner->producers[runner->turn]->lost = false;
-        runner->producers[runner->turn]->ends = 0;
+        runner->producer->lost = false;
+        runner->producer->ends = 0;
         break;
     default:
         runner->incarnation = sim->pg.incarnation;
         break;
     }
     job->action = *action;
-    job->producer = action->kind == LANE_DO_READ_MARKER ? NULL : runner->producers[runner->turn];
+    job->producer = action->kind == LANE_DO_READ_MARKER ? NULL : runner->producer;
     job->step = 0;
     job->page.count = 0;
     job->deadline = sim->world.now + TRANSACTION_TIMEOUT * (action->kind == LANE_DO_OPEN_PRODUCER ? 2 : 1);
