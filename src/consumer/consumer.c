@@ -200,5 +200,7 @@ void outbox_consumer_free(outbox_consumer *consumer)
         return;
     }
     rd_kafka_queue_destroy(consumer->queue);
+    if (!handle_may_be_destroyed(consumer))
+        return; /* it has left the group and does nothing: rather some memory than the process */
     (void)client_destroy(handle, release, consumer, clock_now() + DESTROY_PATIENCE);
 }

@@ -256,6 +256,7 @@ void group_rebalance(rd_kafka_t *handle, rd_kafka_resp_err_t code, rd_kafka_topi
 
     (void)handle;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        atomic_store(&consumer->assigned_once, true);
         on_assigned(consumer, list);
     } else if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
         on_revoked(consumer, list);

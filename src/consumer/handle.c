@@ -150,10 +150,29 @@ bool handle_open(outbox_consumer *consumer, outbox_error **reterr)
     return true;
 }
 
+/* "NONE" until the group has answered; NULL: not known. */
+static bool is_member(const outbox_consumer *consumer)
+{
+    const char *protocol = rd_kafka_rebalance_protocol(consumer->handle);
+
+    return !protocol || strcmp(protocol, "NONE") != 0;
+}
+
+/* The first release of librdkafka that may be destroyed between joining and the first assignment; those before
+ * end the process by an assertion in their cooperative assignor, see its issue 4312. */
+#define DESTROYED_WHILE_JOINING 0x020300
+
+bool handle_may_be_destroyed(const outbox_consumer *consumer)
+{
+    return rd_kafka_version() >> 8 >= DESTROYED_WHILE_JOINING || !consumer->joining;
+}
+
 void handle_close(outbox_consumer *consumer, mono_us deadline)
 {
-    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(consumer->handle, consumer->queue);
+    rd_kafka_error_t *error;
 
+    consumer->joining = !atomic_load(&consumer->assigned_once) && is_member(consumer);
+    error = rd_kafka_consumer_close_queue(consumer->handle, consumer->queue);
     if (error) {
         tell(consumer, OUTBOX_CONSUMER_WARNING, "kafka", rd_kafka_error_string(error));
         rd_kafka_error_destroy(error);
@@ -161,4 +180,6 @@ void handle_close(outbox_consumer *consumer, mono_us deadline)
     }
     while (!rd_kafka_consumer_closed(consumer->handle) && clock_now() < deadline)
         rd_kafka_queue_poll_callback(consumer->queue, 100);
+    if (atomic_load(&consumer->assigned_once))
+        consumer->joining = false;
 }

@@ -98,6 +98,8 @@ struct outbox_consumer {
     outbox_error *fatal; /* why all must end */
     int fatal_code;
     bool connected_once;
+    bool joining; /* when it was closed: a member of the group without any assignment so far */
+    atomic_bool assigned_once;
 
     atomic_bool stop;     /* asked for */
     atomic_bool stopping; /* workers begin nothing */
@@ -122,6 +124,8 @@ void consumer_wait(outbox_consumer *consumer, pthread_cond_t *condition, mono_us
 bool handle_open(outbox_consumer *consumer, outbox_error **reterr);
 /* Leaves the group; waits for the deadline at most. */
 void handle_close(outbox_consumer *consumer, mono_us deadline);
+/* Once it is closed.  Else it must be left as it is, with all that its threads use. */
+bool handle_may_be_destroyed(const outbox_consumer *consumer);
 
 /* partition.c ---- */
 

@@ -94,6 +94,23 @@ def restless(seconds=int(os.environ.get("CONSUMER_SECONDS", "12"))):
     finish(site, filler, f"restless, {moves} moves", *drivers)
 
 
+def hasty():
+    """They leave while they join, when librdkafka has no assignment yet and some of its releases assert one."""
+    site = consumers.Site()
+    topic = site.topic(6)
+    stays = site.start(topic)
+    consumers.fill(topic, 20)
+    site.wait_effects(20)
+    statuses = []
+    for i in range(10):
+        driver = site.start(topic)
+        driver.wait_said("(?m)^ready$")
+        time.sleep(0.05 * i)  # into another moment of its way into the group each time
+        statuses.append(driver.stop(30))
+    tap.is_(statuses, [0] * 10, "hasty: those who leave while they join end well")
+    consumers.stop(stays, "hasty: who stays goes on")
+
+
 def zombie():
     """Stopped in a transaction, taken for dead by Kafka, and going on when another has its partition."""
     site = consumers.Site()
@@ -161,7 +178,7 @@ def stuck():
 
 def main():
     tap.diag("seed", SEED)
-    tap.side_by_side((deaths, restless, zombie, locks, stuck), 3)
+    tap.side_by_side((deaths, restless, hasty, zombie, locks, stuck), 3)
     tap.done_testing()
 
 

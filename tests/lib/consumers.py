@@ -63,6 +63,11 @@ class Driver(relay.Relay):
         with open(self.path, encoding="utf-8", errors="replace") as f:
             return f.read()
 
+    def stop(self, patience=15):
+        """Not before it understands the signal."""
+        self.wait_said("(?m)^ready$")
+        return super().stop(patience)
+
     def count(self, name):
         found = self.said(name + r"=(\d+)")
         return int(found.group(1)) if found else None

@@ -252,6 +252,7 @@ static void take_signals(void)
         pthread_detach(thread);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
+    fputs("ready\n", stderr); /* signals are understood from here on */
 }
 
 int main(int argc, char **argv)
