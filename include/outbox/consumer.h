@@ -298,7 +298,8 @@ enum outbox_consumer_count {
 OUTBOX_API int64_t outbox_consumer_get(const outbox_consumer *consumer, enum outbox_consumer_count count);
 
 /* Frees consumer, which must not be running.  NULL is allowed.  May take some seconds while
- * librdkafka ends. */
+ * librdkafka ends.  With a librdkafka before 2.3.0 a consumer that was stopped while it joined its
+ * group, before its first assignment, keeps its memory: those end the process when it is freed. */
 OUTBOX_API void outbox_consumer_free(outbox_consumer *consumer);
 
 #ifdef __cplusplus

@@ -125,7 +125,7 @@ static enum sink_result look_for_later_map(struct lane_kafka *lane, const struct
     return SINK_OK;
 }
 
-/* How soon to look again, and as long as what hides the marker may be open. */
+/* How soon to look again for a marker that is hidden. */
 #define HIDDEN_PAUSE MILLISECONDS(50)
 
 /* Once the lane's former producer is fenced nothing of its is to come: the position is the one
