@@ -78,7 +78,9 @@ static int make(const struct options *options, struct enrichment *enrichment)
 /* On a connection of its own. */
 static int with_connection(const char *dsn, int (*call)(PGconn *conn))
 {
-    PGconn *conn = PQconnectdb(dsn);
+    const char *const names[] = {"dbname", "connect_timeout", "tcp_user_timeout", NULL};
+    const char *const values[] = {dsn, "5", "10000", NULL};
+    PGconn *conn = PQconnectdbParams(names, values, 1);
     int status = 1;
 
     if (PQstatus(conn) == CONNECTION_OK)
