@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # deadline: 240
+# mostly waits
 """A topic that does not exist, writers that go on, and kill -9 of the relay while what is
 parked is released, with the ledger oracle: each event once, each key in order."""
 import signal

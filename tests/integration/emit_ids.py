@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # deadline: 120
+# mostly waits
 """An id that the caller supplies is emitted once, whoever comes second and however.
 
 Two transactions with the same id, step by step: the second waits for the first,
