@@ -163,7 +163,7 @@ def spawn(command, **options):
     return process
 
 
-def end(process, number=signal.SIGTERM, patience=15):
+def end(process, number=signal.SIGTERM, patience=40):
     """Sends it the signal, then SIGKILL if that did not help; returns its status."""
     if process.poll() is None:
         process.send_signal(number)
