@@ -36,7 +36,7 @@ TMP = os.environ.get("OUTBOX_TEST_TMP", "/tmp")
 MIGRATIONS = sorted(glob.glob(SRC + "/sql/migrations/*.sql"))
 
 # A Java that starts while all else is at work needs its time, three of them more.
-KAFKA_START = int(os.environ.get("OUTBOX_KAFKA_DEADLINE", "100"))
+KAFKA_START = int(os.environ.get("OUTBOX_KAFKA_DEADLINE", "150"))
 COMPLAINTS = 10
 
 _count = 0
