@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 300
+# deadline: 400
 # mostly waits
 """Consumers that die, come, leave and come back late: no effect is lost or repeated, and each key's are in order.
 
@@ -42,7 +42,7 @@ class Filler:
 
 def finish(site, filler, name, *drivers):
     topics = filler.topics
-    if not tap.ok(site.wait_effects(filler.written), f"{name}: all of it is done in the end"):
+    if not tap.ok(site.wait_effects(filler.written, 120), f"{name}: all of it is done in the end"):
         for driver in drivers:
             driver.show(30)
     for driver in drivers:

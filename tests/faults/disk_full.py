@@ -62,10 +62,10 @@ def no_room_for_data():
         case.process = case.outbox.start(**restarts.OPTIONS)
         case.process.wait_said("event=starting")
         writers.refused = 0
-        tap.ok(tap.wait_until(lambda: writers.refused > 20), "no room for data: writers get an error")
+        tap.ok(tap.wait_until(lambda: writers.refused > 20, 60), "no room for data: writers get an error")
         tap.ok(case.process.running(), "no room for data: a relay that is started then waits")
         disk.free()
-        case.progress(60)
+        case.progress(100)
     case.judge(kills=1)
 
 
@@ -92,7 +92,7 @@ def no_room_for_the_log():
         wal.free()
         if not tap.wait_until(lambda: answers() or not runs(), 60) or not answers():
             control("start", "--owner", str(os.getpid()))
-        case.progress(60)
+        case.progress(100)
     case.judge()
 
 
@@ -110,7 +110,7 @@ def read_only():
         case.progress()
         set_it("on")
         tap.ok(case.process.wait_said("level=warning .*read-only transaction"), "read-only: the relay says so")
-        tap.ok(tap.wait_until(lambda: writers.refused > 20), "read-only: writers get an error")
+        tap.ok(tap.wait_until(lambda: writers.refused > 20, 60), "read-only: writers get an error")
         set_it("off")
         case.progress(120)
     case.judge()

@@ -58,7 +58,7 @@ def play(name, planted=None):
     was seen, what the broker said, and how many were seen while the relay stood still."""
     outbox = relay.Outbox()
     topic = outbox.create_topic("events", 1)
-    options = {"kafka.bootstrap.servers": through, "kafka.socket.timeout.ms": "1000", "batch_events": str(PAGE),
+    options = {"kafka.bootstrap.servers": through, "kafka.socket.timeout.ms": "3000", "batch_events": str(PAGE),
                "transaction_timeout": "60s", "lease": "60s", "lease_renew": "20s"}
     line.hold(3)  # after that of the first marker and that of the first page
     process = outbox.start(fault="kafka_after_half_produce:3:stop", planted=planted, **options)

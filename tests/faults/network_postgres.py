@@ -46,7 +46,7 @@ def main():
         for line in lines:
             line.case.process.wait_running()
             line.case.progress()
-        successor = replaced.case.outbox.start("successor", **restarts.OPTIONS, **OPTIONS)
+        successor = replaced.case.outbox.start("successor", lease="20s", **restarts.OPTIONS, **OPTIONS)
         successor.wait_said("event=lease_taken .*holder=relay")
         begin = time.monotonic()
         silent.stall()

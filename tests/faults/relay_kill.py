@@ -76,7 +76,7 @@ def prepare():
 def die_at(outbox, fault, options):
     """Starts a relay that must die there, by its own SIGKILL."""
     process = outbox.start(fault=fault, **options)
-    status = process.wait(40)
+    status = process.wait()
     name = fault.split(":")[0]
     if status != -signal.SIGKILL or not process.said(f"event=fault point={name}\\b"):
         process.show()
@@ -122,7 +122,7 @@ def kill_at(point, passage):
             die_at(outbox, point, options)
             die_at(outbox, f"{point}:{passage}", options)
             process = start_again(outbox, options)
-            tap.wait_until(lambda: book.count() >= 60 and book.rolled_back, 30)
+            tap.wait_until(lambda: book.count() >= 60 and book.rolled_back, 60)
         bring_to_end(outbox, book, process)
     except Failure as failure:
         tap.ok(False, name)
@@ -211,7 +211,7 @@ def kill_changing(point):
             tap.wait_until(lambda: has_died(victim) or owners(outbox) == {"a", "b"}, 40)
             if not has_died(victim):
                 outbox.sql("select outbox.lane_set(3, '1 minute')")
-            if victim.wait(40) != -signal.SIGKILL:
+            if victim.wait() != -signal.SIGKILL:
                 raise Failure(f"the relay did not die at {point}")
             if lane_map(outbox) != [(3, 3)] and not outbox.sql("select 1 from outbox.lane_change"):
                 outbox.sql("select outbox.lane_set(3, '1 minute')")

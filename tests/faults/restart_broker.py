@@ -55,7 +55,7 @@ def killed_after_a_commit():
         done.set()
 
     line.after_end = kill
-    if not done.wait(30):
+    if not done.wait(60):
         raise RuntimeError("no commit came by")
     control("kill")
     control("start")

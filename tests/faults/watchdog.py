@@ -53,7 +53,7 @@ def ends(case, name, switch):
     with open(switch, "wb"):
         pass
     case.process.send(signal.SIGTERM)
-    if not tap.ok(case.process.wait(SHUTDOWN + 15) is not None, f"{name}: told to end meanwhile, it does"):
+    if not tap.ok(case.process.wait(SHUTDOWN + 35) is not None, f"{name}: told to end meanwhile, it does"):
         case.process.show()
         case.process.kill()
     os.unlink(switch)
@@ -75,7 +75,7 @@ def hung(function, thread, what):
         pages = admin.Pages(case.process)
         with open(switch, "wb"):
             pass
-        told = rf"level=error event=wait_overdue thread=\"?{thread}\"? for=\"{what}\" overdue_ms=[5-9]"
+        told = rf"level=error event=wait_overdue thread=\"?{thread}\"? for=\"{what}\" overdue_ms=([5-9]\d{{3}}|\d{{5}})"
         if not tap.ok(case.process.wait_said(told), f"{name}: the log says who waits for what"):
             case.process.show()
         status, text = pages.health()

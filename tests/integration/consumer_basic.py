@@ -26,7 +26,7 @@ def flow():
     site.wait_effects(2500)
     tap.is_(site.effects(), 2500, "flow: another run goes on from there")
     group = tap.run([tap.SRC + "/dev/kafka", "tool", "groups", "--bootstrap-server", tap.KAFKA, "--describe", "--group",
-                     site.name])[1]
+                     site.name, "--timeout", "60000"], timeout=120)[1]
     tap.like(group, topic, "flow: Kafka's tools see the group")
     consumers.stop(driver)
     tap.no_complaints(site.audit(topic), "flow: and nothing comes again")

@@ -24,7 +24,7 @@ def poison():
                if r["payload"] == "poison 3" else r for r in POISON]
     consumers.fill(topic, records=records)
     driver = site.start(topic, *RETRIES)
-    tap.ok(tap.wait_until(lambda: site.settled(4, 4), 30), "poison: all records end somewhere")
+    tap.ok(tap.wait_until(lambda: site.settled(4, 4), 60), "poison: all records end somewhere")
     tap.is_(payloads(site), ["1", "2", "5", "7"], "poison: others are handled, those of its key are not")
     letters = site.letters()
     tap.is_([letter["payload"] for letter in letters], ["poison 3", "4", "poison 6", "8"],
@@ -54,7 +54,7 @@ def go_on():
     topic = site.topic(1)
     consumers.fill(topic, records=POISON)
     driver = site.start(topic, *RETRIES, "--continue")
-    tap.ok(tap.wait_until(lambda: site.settled(6, 2), 30), "continue: others of the key are handled")
+    tap.ok(tap.wait_until(lambda: site.settled(6, 2), 60), "continue: others of the key are handled")
     consumers.stop(driver)
 
 
@@ -81,7 +81,7 @@ def reject_and_retry():
     consumers.fill(topic, records=[{"key": "r", "payload": "reject 1"}, {"payload": "once 2"}, {"payload": "badsql 3"},
                                    {"payload": "crash 4"}, {"payload": "5"}])
     driver = site.start(topic, *RETRIES)
-    if not tap.ok(tap.wait_until(lambda: site.settled(2, 3), 40), "each ends somewhere"):
+    if not tap.ok(tap.wait_until(lambda: site.settled(2, 3), 60), "each ends somewhere"):
         driver.show()
     tap.is_(payloads(site), ["once 2", "5"], "what fails twice is handled the third time")
     tap.is_([(x["payload"], x["dead-letter-attempts"], x["dead-letter-reason"]) for x in site.letters()],

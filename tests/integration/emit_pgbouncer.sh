@@ -44,7 +44,7 @@ PIDS+=("$!")
 
 name=${DSN##*dbname=}
 pooled="host=$dir port=6432 user=postgres dbname=$name"
-if ! wait_until 10 psql -X -q -At -d "$pooled" -c 'select 1' >/dev/null 2>&1; then
+if ! wait_until 30 psql -X -q -At -d "$pooled" -c 'select 1' >/dev/null 2>&1; then
     diag "$(cat "$dir/log")"
     bail "pgbouncer does not answer"
 fi

@@ -155,6 +155,9 @@ def late_commit(server, on):
 def what_is_shown(server, on):
     dsn = tap.create_database(server)
     tap.outboxctl(dsn, "emit", "--type", "before")
+    # whose session is not taken for that of the next
+    tap.wait_until(lambda: not tap.sql(dsn, "SELECT FROM pg_stat_activity WHERE application_name = 'outboxctl'"
+                                            " AND datname = current_database()"))
     tail = follow(dsn, "--type", "a.*", "--count", "4")
     # It has begun once it has a position: what it shows is committed after this.
     begun = ("SELECT 1 FROM pg_stat_activity WHERE application_name = 'outboxctl' AND datname = current_database()"
@@ -167,7 +170,7 @@ def what_is_shown(server, on):
     tap.outboxctl(dsn, "emit", "--type", "a.bytes", "--payload", "-", "--content-type", "application/x",
                   input="\x80", encoding="latin-1")
     tap.outboxctl(dsn, "emit", "--type", "a.none")
-    output, errors = tail.communicate(timeout=30)
+    output, errors = tail.communicate(timeout=60)
     events = [json.loads(line) for line in output.splitlines()]
     tap.is_([e["type"] for e in events], ["a.json", "a.text", "a.bytes", "a.none"], f"{on}: --type selects, from now on")
     tap.is_((events[0]["payload"], events[0]["key"], events[0]["headers"]), ({"n": [1, "é"]}, "k", {"h": "v"}),

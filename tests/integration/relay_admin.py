@@ -80,7 +80,8 @@ def metrics(outbox, pages, receiver):
     outbox.wait_delivered(5)
     page = pages.wait_metric(lambda p: p.value("outbox_deliveries", state="later") == 1
                              and p.value("outbox_lag_events", lane="0") == 0
-                             and p.value("outbox_delivery_results_total", state="failed") >= 1)
+                             and p.value("outbox_delivery_results_total", state="failed") >= 1
+                             and p.value("outbox_webhook_requests_in_flight") == 0)
 
     def grown(name, **labels):
         return page.value(name, **labels) - before.value(name, **labels)
@@ -107,8 +108,9 @@ def metrics(outbox, pages, receiver):
     state = {dict(labels)["state"]: value for labels, value in page.series("outbox_lane_state").items()}
     tap.is_((state["running"], sum(state.values()), len(state)), (1, 1, 16), "metrics: the lane's state is one of all")
     tap.is_(page.value("outbox_lane_epoch", lane="0"), outbox.lease()["epoch"], "metrics: the lease's epoch")
-    tap.is_((page.value("outbox_takeovers_total"), page.value("outbox_leases_lost_total")), (1, 0),
-            "metrics: one takeover, no lease lost")
+    # none is lost, unless the machine is too busy for a while
+    tap.is_(page.value("outbox_takeovers_total") - page.value("outbox_leases_lost_total"), 1,
+            "metrics: one takeover, and one for each lease that was lost")
     tap.is_((page.value("outbox_lag_seconds", lane="0"), page.value("outbox_lane_halted", lane="0")), (0, 0),
             "metrics: no lag, no halt")
     tap.is_(page.value("outbox_partitions_ahead"), 2, "metrics: partitions")
@@ -143,7 +145,7 @@ def lag(outbox, pages):
 # ---- health ----
 
 def partitions(outbox, pages):
-    tap.is_(pages.health(), (200, "ok: running\n"), "health: well")
+    tap.is_(pages.wait_health(200), (200, "ok: running\n"), "health: well")
     outbox.sql("update outbox.event_partition set state = 'detached' where n = 2")
     found = pages.wait_health(503, "partitions: 1 ahead")
     tap.ok(found[0] == 503, "health: one partition ahead is too few")
@@ -166,6 +168,7 @@ def kafka_down(outbox):
     pages = admin.Pages(process)
     status, _, text = pages.get("/readyz")
     tap.ok(status == 503 and text.startswith("not ready: "), "ready: not before the first takeover")
+    pages.wait_health(503, "neither running")
     found = pages.wait_health(503, "kafka: ")
     tap.ok(found[0] == 503 and re.search("^kafka: nothing has succeeded for", found[1], re.M)
            and re.search("^lane: .*neither running", found[1], re.M), "health: no Kafka")
@@ -217,7 +220,7 @@ def addresses(outbox):
 def main():
     outbox = relay.Outbox()
     receiver = ledger.Receiver(refuse=0)
-    process = outbox.start("main", **OPTIONS, lease="2s", transaction_timeout="2s")
+    process = outbox.start("main", **OPTIONS, lease="5s", transaction_timeout="2s")
     pages = admin.Pages(process)
     tap.is_(pages.wait_health(200, "running"), (200, "ok: running\n"), "health: an owner is well")
     tap.is_(pages.get("/readyz")[::2], (200, "ready: running\n"), "ready: and ready")

@@ -118,7 +118,7 @@ def marker_missing_while_running():
 
 def marker_foreign():
     first = Subject()
-    process = first.outbox.start(**OPTIONS)
+    process = first.outbox.start(lease="60s", **OPTIONS)  # which it must not lose on a busy machine
     process.wait_running()
     second = relay.Outbox(prefix=first.outbox.prefix)
     second.emit(type="t", key="k", topic=first.topic, payload='"second"')
@@ -185,7 +185,7 @@ def marker_ahead():
     name = tap.unique("copy")
     tap.sql(tap.DSN, f"create database {name} template {database_of(subject.outbox)}")
     tap.at_exit(tap.sql, tap.DSN, f"drop database if exists {name} with (force)")
-    process = subject.outbox.start(webhooks="no", **{n: v for n, v in OPTIONS.items() if n != "webhooks"})
+    process = subject.outbox.start(webhooks="no", lease="60s", **{n: v for n, v in OPTIONS.items() if n != "webhooks"})
     subject.outbox.wait_published(5)
     # the copy knows nothing of those
     for n in range(3):

@@ -10,10 +10,12 @@ import ledger
 import relay
 import tap
 
-OPTIONS = {"batch_events": "200", "webhook_allow": "127.0.0.0/8", "lease": "4s", "lease_renew": "500ms"}
-LEASE = 4
+OPTIONS = {"batch_events": "200", "webhook_allow": "127.0.0.0/8", "lease": "10s", "lease_renew": "500ms"}
+LEASE = 10
+# Of the one that gives its lanes back: nobody who had to wait for its end would be in time.
+LONG_LEASE = 60
 # for what takes far less; the machine may be busy
-SLACK = 3
+SLACK = 8
 
 
 def owners(outbox):
@@ -30,7 +32,7 @@ def shared(outbox, *parts):
     return all(found.count(name) == part for name, part in parts)
 
 
-def wait_shared(outbox, *parts, deadline=30):
+def wait_shared(outbox, *parts, deadline=60):
     began = time.monotonic()
     good = tap.wait_until(lambda: shared(outbox, *parts), deadline, 0.02)
     return time.monotonic() - began if good else None
@@ -61,7 +63,7 @@ def said(name, seconds, most):
 
 def life_of_a_map(outbox, book, relays):
     """With writers at work all the while."""
-    relays["a"] = outbox.start("a", **OPTIONS)
+    relays["a"] = outbox.start("a", **dict(OPTIONS, lease=f"{LONG_LEASE}s"))
     tap.ok(relays["a"].wait_running() and progress(outbox), "one relay publishes one lane")
     said("the map changes to four lanes under load", lane_set(outbox, 4), 5 + SLACK)
     said("one relay has all four", wait_shared(outbox, ("a", 4)), 5 + SLACK)
@@ -78,7 +80,7 @@ def handover(outbox, relays):
     relays["a"].send(signal.SIGTERM)
     took = wait_shared(outbox, ("b", 2), ("c", 2))
     took = None if took is None else time.monotonic() - began
-    said("SIGTERM: the others have its lanes, long before a lease would have ended", took, 1 + SLACK - 1)
+    said("SIGTERM: the others have its lanes, long before a lease would have ended", took, LONG_LEASE / 2)
     tap.is_(relays["a"].wait(), 0, "SIGTERM: it ends well")
     tap.ok(tap.wait_until(lambda: ticker(outbox) not in ([], [("a",)])), "SIGTERM: another ticks")
     tap.ok(progress(outbox), "SIGTERM: they publish")
@@ -89,7 +91,7 @@ def killed(outbox, relays):
     took = wait_shared(outbox, ("b", 4))
     said("kill -9: the other has its lanes within the lease and 2 s", took, LEASE + 2 + SLACK)
     tap.ok(progress(outbox), "kill -9: it publishes")
-    tap.is_(ticker(outbox), [("b",)], "kill -9: it ticks")
+    tap.ok(tap.wait_until(lambda: ticker(outbox) == [("b",)]), "kill -9: it ticks")
 
 
 def fewer(outbox, relays):

@@ -11,7 +11,7 @@ import tap
 
 def kill_in_change(outbox, fault, options):
     process = outbox.start(fault=fault, **options)
-    status = process.wait(40)
+    status = process.wait()
     if not tap.ok(status == -signal.SIGKILL, f"change: it dies at {fault} as {options.get('publish', 'exactly once')}"):
         process.show()
 

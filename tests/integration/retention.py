@@ -100,7 +100,7 @@ def open_writer(name, outbox, book):
     began = one(outbox, "select min(n) from outbox.event_partition")
     tap.ok(wait_dropped(outbox, mine - 1), f"{name}: an open writer: those before its partition go (from {began})")
     held = tap.wait_until(lambda: one(outbox, "select outbox.partition_held(%s, '1s')", oldest(outbox))
-                          in ("transaction", "lane"), 20)
+                          in ("transaction", "lane"), 60)
     tap.ok(held and oldest(outbox) <= mine, f"{name}: an open writer holds its own")
     writer.commit()
     writer.close()
@@ -150,7 +150,7 @@ def flow(version, server):
         first = process
         process = dump_and_kill(name, outbox, book, process)
         tap.ok(wait_dropped(outbox, newest(outbox) + 1), f"{name}: and so on")
-        tap.wait_until(lambda: repeatable.crossed >= 3, 30)
+        tap.wait_until(lambda: repeatable.crossed >= 3, 60)
     tap.ok(repeatable.error is None and repeatable.crossed >= 3,
            f"{name}: transactions with a snapshot from before their partition: {repeatable.crossed}, {repeatable.error}")
     tap.ok(book.settle(), f"{name}: all is published and delivered")

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# deadline: 500
 """Kafka by SASL_SSL, SCRAM and ACLs, PostgreSQL and webhooks by TLS: an event goes all the
 way by programs that have no right too many. Then each right alone that is missing, and
 each thing that can be wrong with the connection to Kafka, says so, in the relay's log and
@@ -40,7 +41,7 @@ class World:
 
     def program(self, library=LIBRARY, password=secure.KAFKA_PASSWORD, dsn=None, **kafka):
         options = {"dsn": dsn or self.postgres.dsn(), "name": "relay", "topic_prefix": PREFIX, "create_topics": "yes",
-                   "transaction_timeout": "3s", "log_level": "debug", "lease": "3s", "lease_renew": "500ms",
+                   "transaction_timeout": "6s", "log_level": "debug", "lease": "3s", "lease_renew": "500ms",
                    "webhook_allow": "127.0.0.0/8", "webhook_ca_file": self.made.ca.certificate,
                    "kafka.sasl.password": password, **self.kafka.options(**kafka)}
         return secure.Programs(library, **options)
@@ -71,7 +72,7 @@ def following_the_log(world):
     world.emit("orders")
     while len(given) < 10 and world.published() == 0:
         seen = tap.wait_until(lambda: world.published() > 0 or
-                              [m for m in ADVICE.findall(log + running.log()) if m not in given], 30)
+                              [m for m in ADVICE.findall(log + running.log()) if m not in given], 60)
         if not seen or seen is True:
             break
         operation, kind, name = seen[0]

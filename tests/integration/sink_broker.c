@@ -126,7 +126,7 @@ static void zombie_is_fenced_at_its_next_transaction(void **state)
 static void await_end_of_transaction(const struct world *world)
 {
     const struct marker marker = make_marker(2, 1);
-    mono_us end = clock_now() + SECONDS(30);
+    mono_us end = clock_now() + SECONDS(60);
     struct producer *prober;
     char id[96];
 
@@ -149,7 +149,7 @@ static void stalled_transaction_is_lost_as_a_whole(void **state)
                                             .create_topics = true,
                                             .topic_partitions = 4,
                                             .topic_replication = 1,
-                                            .transaction_timeout = SECONDS(1)};
+                                            .transaction_timeout = SECONDS(3)};
     const struct sink_record record = make_record(world, "k", "late");
     struct kafka *kafka = kafka_new(&settings, NULL);
     struct producer *producer;

@@ -91,7 +91,7 @@ static int64_t position(const struct kafka *kafka)
 static struct kafka *make_kafka(void)
 {
     const struct kafka_property properties[] = {{"bootstrap.servers", bootstrap},
-                                                {"socket.timeout.ms", "1000"}};
+                                                {"socket.timeout.ms", "3000"}};
     const struct kafka_settings settings = {.properties = properties,
                                             .property_count = 2,
                                             .prefix = prefix,
@@ -173,7 +173,7 @@ static void reuse(void)
 
     set(conf, "bootstrap.servers", bootstrap);
     set(conf, "transactional.id", id);
-    set(conf, "socket.timeout.ms", "1000");
+    set(conf, "socket.timeout.ms", "3000");
     handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
     if (!handle)
         die("producer", text);

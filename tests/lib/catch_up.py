@@ -130,7 +130,7 @@ def play(count, dies=False):
     tap.ok(process.wait_said("event=kafka_failed", 60), f"{name}: Kafka is away")
     case.come_back()
     began = time.monotonic()
-    case.wait(count // 3)
+    case.wait(count // 10)
     case.leave()
     left = time.monotonic()
     tap.ok(process.running() and case.outbox.published() < count, f"{name}: and again in the midst of it")

@@ -63,7 +63,7 @@ class Driver(relay.Relay):
         with open(self.path, encoding="utf-8", errors="replace") as f:
             return f.read()
 
-    def stop(self, patience=15):
+    def stop(self, patience=40):
         """Not before it understands the signal."""
         self.wait_said("(?m)^ready$")
         return super().stop(patience)

@@ -57,15 +57,15 @@ class Relay:
     def said(self, regex):
         return re.search(regex, self.log())
 
-    def wait_said(self, regex, deadline=30):
+    def wait_said(self, regex, deadline=60):
         """Waits until the log has it, or the process ends."""
         return bool(tap.wait_until(lambda: self.said(regex) or self.process.poll() is not None, deadline)
                     and self.said(regex))
 
-    def wait_running(self, deadline=30):
+    def wait_running(self, deadline=60):
         return self.wait_said("event=lane lane=0 state=running", deadline)
 
-    def wait_stopped(self, deadline=30):
+    def wait_stopped(self, deadline=60):
         """Until it has stopped itself at a fault point."""
         def state():
             with open(f"/proc/{self.process.pid}/stat", encoding="ascii", errors="replace") as f:
@@ -77,7 +77,7 @@ class Relay:
     def running(self):
         return self.process.poll() is None
 
-    def wait(self, deadline=30):
+    def wait(self, deadline=60):
         """Its exit status; None if it does not end. Negative: by that signal."""
         tap.wait_until(lambda: self.process.poll() is not None, deadline, 0.01)
         return self.process.poll()
@@ -89,7 +89,7 @@ class Relay:
         self.process.kill()
         return self.process.wait()
 
-    def stop(self, patience=15):
+    def stop(self, patience=40):
         return tap.end(self.process, signal.SIGTERM, patience)
 
     def show(self, lines=40):
@@ -222,7 +222,7 @@ def start_pgbouncer(dsn):
         with open(f"{directory}/log", "w", encoding="utf-8") as log:
             process = tap.spawn(["pgbouncer", *(["-u", "postgres"] if root else []), f"{directory}/ini"],
                                 stdout=log, stderr=log)
-        if tap.wait_until(lambda: process.poll() is not None or answers(port), 10) and process.poll() is None:
+        if tap.wait_until(lambda: process.poll() is not None or answers(port), 30) and process.poll() is None:
             return f"host=127.0.0.1 port={port} dbname={server['dbname']} user={server['user']}"
     with open(f"{directory}/log", encoding="utf-8") as log:
         raise RuntimeError(f"pgbouncer does not start: {log.read()}")

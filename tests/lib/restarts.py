@@ -67,7 +67,7 @@ class Case:
         except psycopg2.OperationalError:
             return -1
 
-    def progress(self, count=30, deadline=BACKOFF_MAX + 20):
+    def progress(self, count=30, deadline=BACKOFF_MAX + 55):
         """Until that many more have been published than when it was called: with
         writers at work, the relay does its work, and it does so in time."""
         began = time.monotonic()

@@ -36,7 +36,7 @@ TMP = os.environ.get("OUTBOX_TEST_TMP", "/tmp")
 MIGRATIONS = sorted(glob.glob(SRC + "/sql/migrations/*.sql"))
 
 # A Java that starts while all else is at work needs its time, three of them more.
-KAFKA_START = int(os.environ.get("OUTBOX_KAFKA_DEADLINE", "100"))
+KAFKA_START = int(os.environ.get("OUTBOX_KAFKA_DEADLINE", "150"))
 COMPLAINTS = 10
 
 _count = 0
@@ -163,7 +163,7 @@ def spawn(command, **options):
     return process
 
 
-def end(process, number=signal.SIGTERM, patience=15):
+def end(process, number=signal.SIGTERM, patience=40):
     """Sends it the signal, then SIGKILL if that did not help; returns its status."""
     if process.poll() is None:
         process.send_signal(number)

@@ -96,7 +96,7 @@ class Webhooks:
         return dict(self.sql("select state, count(*)::int from outbox.delivery where endpoint = %s group by 1",
                              endpoint_id))
 
-    def ends_as(self, endpoint_id, wanted, deadline=20):
+    def ends_as(self, endpoint_id, wanted, deadline=60):
         return tap.wait_until(lambda: self.states(endpoint_id) == wanted, deadline) or \
             tap.diag(self.states(endpoint_id))
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deadline: 900
+# deadline: 1200
 # The tarball builds, tests itself, installs and uninstalls, out of its tree; and a
 # consumer builds against what was installed.
 set -eu -o pipefail

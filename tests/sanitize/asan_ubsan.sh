@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deadline: 900
+# deadline: 1200
 # The unit tests, and what matters most of the rest, under ASan and UBSan.
 set -eu -o pipefail
 # shellcheck source=tests/lib/tap.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deadline: 600
+# deadline: 900
 # No warning with clang either.
 set -eu -o pipefail
 # shellcheck source=tests/lib/tap.sh

@@ -22,7 +22,7 @@
 enum { PRODUCE = 0, LIST_OFFSETS = 2, INIT_PRODUCER_ID = 22, ADD_PARTITIONS = 24, END_TXN = 26 };
 
 #define TOPIC "orders"
-#define LONG_ENOUGH SECONDS(15)
+#define LONG_ENOUGH SECONDS(30)
 
 static rd_kafka_t *host;
 static rd_kafka_mock_cluster_t *cluster;

@@ -103,7 +103,7 @@ static void a_page_waits_for_the_older_ones(void **state)
     publish_well(pipeline, 1, 0, 1);
     publish_well(pipeline, 2, 1, 1);
     expect(wait_for(pipeline, 2, &error), SINK_OK, &error); /* both connections are there */
-    rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, PRODUCE, 1, RD_KAFKA_RESP_ERR_NO_ERROR, 4000);
+    rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, PRODUCE, 1, RD_KAFKA_RESP_ERR_NO_ERROR, 8000);
     publish_well(pipeline, 3, 0, 1);
     publish_well(pipeline, 4, 1, 1);
     while (records_in(TOPIC, 1) < 2)
@@ -162,7 +162,7 @@ static void nothing_follows_what_was_refused(void **state)
 
 static void nothing_overtakes_what_was_too_late(void **state)
 {
-    struct pipeline *pipeline = open_pipeline(SECONDS(1));
+    struct pipeline *pipeline = open_pipeline(SECONDS(4));
     outbox_error *error = NULL;
     int before;
 

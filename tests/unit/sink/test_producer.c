@@ -144,7 +144,7 @@ static void slow_commit_goes_on_in_slices(void **state)
     int again;
 
     (void)state;
-    rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, END_TXN, 1, RD_KAFKA_RESP_ERR_NO_ERROR, 1000);
+    rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, END_TXN, 1, RD_KAFKA_RESP_ERR_NO_ERROR, 2500);
     expect(publish(producer, 1, &error), SINK_OK, &error);
     expect(commit(producer, MILLISECONDS(150), &again, &error), SINK_OK, &error);
     assert_true(again >= 2);
@@ -160,7 +160,7 @@ static void slow_acknowledgement_goes_on_in_slices(void **state)
     int again;
 
     (void)state;
-    rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, PRODUCE, 1, RD_KAFKA_RESP_ERR_NO_ERROR, 1000);
+    rd_kafka_mock_broker_push_request_error_rtts(cluster, 1, PRODUCE, 1, RD_KAFKA_RESP_ERR_NO_ERROR, 2500);
     expect(publish(producer, 1, &error), SINK_OK, &error);
     expect(commit(producer, MILLISECONDS(150), &again, &error), SINK_OK, &error);
     assert_true(again >= 2);
