@@ -1,5 +1,4 @@
 /* What a worker does with a partition: one step at a time. */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -286,7 +285,7 @@ static void on_failed(struct worker *worker, struct partition *partition, size_t
 
 static void note_reason(struct partition *partition, const char *text)
 {
-    snprintf(partition->reason, sizeof(partition->reason), "%s", text);
+    record_write_reason(partition->reason, text);
 }
 
 /* The reason that the handler gave, for one of the records. */
