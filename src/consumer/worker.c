@@ -187,7 +187,7 @@ static struct partition *pick(outbox_consumer *consumer, mono_us *ret_until)
     for (struct partition *partition = consumer->partitions; partition; partition = partition->next) {
         if (partition->busy || partition->revoked || !has_work(partition, paused))
             continue;
-        if (partition->not_before > now) {
+        if (partition->not_before > now && !(partition->stage == STAGE_FETCHING && partition->check_due)) {
             if (partition->not_before < *ret_until)
                 *ret_until = partition->not_before;
         } else if (!best || partition->turn < best->turn) {

@@ -123,6 +123,19 @@ def long_reasons():
     consumers.stop(driver)
 
 
+def skipped():
+    """Who waits for an hour to be tried again can be skipped meanwhile."""
+    site = consumers.Site()
+    topic = site.topic(1)
+    consumers.fill(topic, records=[{"payload": "poison"}, {"payload": "1"}])
+    driver = site.start(topic, "--retries", "3,3600000,3600000")
+    tap.ok(driver.wait_said("event=retry"), "skipped: a record waits")
+    site.sql("select outbox.consumer_seek(%s, %s, 0, 1, 'test')", (site.name, topic))
+    tap.ok(site.wait_effects(1), "skipped: the position is moved past it")
+    tap.is_((payloads(site), site.dead()), (["1"], 0), "skipped: and it goes on there")
+    consumers.stop(driver)
+
+
 def stops():
     site = consumers.Site()
     topic = site.topic(1)
@@ -174,7 +187,7 @@ def refused():
 
 
 def main():
-    tap.side_by_side((poison, go_on, published, reject_and_retry, long_reasons, stops, misbehaviour, refused), 3)
+    tap.side_by_side((poison, go_on, published, reject_and_retry, long_reasons, skipped, stops, misbehaviour, refused), 3)
     tap.done_testing()
 
 
