@@ -240,13 +240,24 @@ static void give_back(struct worker *worker, struct partition *partition)
         partition_free(partition);
 }
 
+/* Making a connection takes time, and there is nothing to be cut off meanwhile. */
+static bool is_revoked(const struct partition *partition)
+{
+    bool revoked;
+
+    pthread_mutex_lock(&partition->consumer->lock);
+    revoked = partition->revoked;
+    pthread_mutex_unlock(&partition->consumer->lock);
+    return revoked;
+}
+
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     struct partition *partition;
 
     while ((partition = take(worker)) != NULL) {
-        if (worker_connect(worker))
+        if (worker_connect(worker) && !is_revoked(partition))
             work(worker, partition);
         give_back(worker, partition);
     }
