@@ -152,7 +152,9 @@ static int make(struct copier *copier, const struct options *options)
 
 static int set_up(const char *dsn)
 {
-    PGconn *conn = PQconnectdb(dsn);
+    const char *const names[] = {"dbname", "connect_timeout", "tcp_user_timeout", NULL};
+    const char *const values[] = {dsn, "5", "10000", NULL};
+    PGconn *conn = PQconnectdbParams(names, values, 1);
     PGresult *result = PQexec(conn, setup_sql);
     int done = PQresultStatus(result) == PGRES_COMMAND_OK;
 
