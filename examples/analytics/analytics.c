@@ -178,6 +178,9 @@ static int consume(const struct options *options, int64_t width)
     }
     stop_bench(&bench, thread);
     outbox_error_free(err);
+    /* Another signal must not touch what is freed: it ends the process, whose work is committed. */
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
     outbox_consumer_free(consumer);
     return status;
 }

@@ -183,6 +183,9 @@ static int consume(const struct options *options)
         pthread_join(copiers[i].thread, NULL);
         failed |= copiers[i].failed;
     }
+    /* Another signal must not touch what is freed: it ends the process, whose work is committed. */
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
     for (size_t i = 0; i < COPIERS; i++)
         outbox_consumer_free(copiers[i].consumer);
     return failed;
