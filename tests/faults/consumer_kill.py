@@ -187,7 +187,7 @@ def returned():
     first = site.start(topic, "--drain", "300", "--transaction", "180000")
     holding = "select count(*)::int from pg_stat_activity where datname = current_database()" \
               " and application_name = 'outbox-consumer' and state = 'idle in transaction'"
-    tap.ok(tap.wait_until(lambda: site.sql(holding)[0][0] == 2), "returned: two handlers hold their partitions")
+    tap.ok(tap.wait_until(lambda: site.sql(holding)[0][0] == 2, 60), "returned: two handlers hold their partitions")
     second = site.start(topic, "--drain", "300")
     tap.ok(first.wait_said("event=revoked", 60) and second.wait_said("event=takeover", 60),
            "returned: one of these is given to another instance")
@@ -196,7 +196,7 @@ def returned():
            "returned: which dies, so that it comes back")
     with open(gate, "w", encoding="utf-8"):
         pass
-    tap.ok(first.wait_said("event=postgres a transaction"), "returned: the first handler cannot commit any more")
+    tap.ok(first.wait_said("event=postgres a transaction", 60), "returned: the first handler cannot commit any more")
     tap.ok(site.wait_effects(2), "returned: its successor can")
     # Without the news a partition is looked at every 10 seconds.
     late = [at_once(site, topic, partition) for partition in range(2)]
