@@ -97,10 +97,12 @@ static int make(const struct options *options, int64_t *width)
 
 static PGconn *connect_database(const char *dsn)
 {
-    const char *const names[] = {"dbname", "connect_timeout", "tcp_user_timeout", "options", "client_encoding",
-                                 "fallback_application_name", NULL};
-    const char *const values[] = {dsn, "5", "10000", "-c statement_timeout=30s -c TimeZone=UTC", "UTF8",
-                                  "analytics-judge", NULL};
+    const char *const names[] = {"dbname", "options", "client_encoding", "fallback_application_name",
+                                 /* a server that is gone without a word is noticed, too */
+                                 "connect_timeout", "tcp_user_timeout", "keepalives_idle", "keepalives_interval",
+                                 "keepalives_count", NULL};
+    const char *const values[] = {dsn, "-c statement_timeout=30s -c TimeZone=UTC", "UTF8", "analytics-judge",
+                                  "5", "10000", "5", "2", "3", NULL};
     PGconn *conn = PQconnectdbParams(names, values, 1);
 
     if (PQstatus(conn) != CONNECTION_OK)
@@ -176,6 +178,9 @@ static int consume(const struct options *options, int64_t width)
     }
     stop_bench(&bench, thread);
     outbox_error_free(err);
+    /* Another signal must not touch what is freed: it ends the process, whose work is committed. */
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
     outbox_consumer_free(consumer);
     return status;
 }

@@ -11,6 +11,9 @@
 /* A partition is handled by one transaction at a time.  With topic and partition in the keys, no two instances wait
  * for one another's rows, and who wants a sum adds them up.
  *
+ * amount: train.py takes its logarithm, and sums of it; to PostgreSQL 'NaN', which JSON may have as a text, is a number
+ * above all others.
+ *
  * closed_to: where the judge has come to (judge.c).  until: the last bucket of an alert, which may grow. */
 static const char setup_sql[] =
     "SET client_min_messages = warning;"
@@ -29,7 +32,8 @@ static const char setup_sql[] =
     "CREATE TABLE IF NOT EXISTS analytics.customer (user_id bigint PRIMARY KEY, orders bigint NOT NULL,"
     "    spent numeric NOT NULL, last_order bigint NOT NULL, last_at timestamptz NOT NULL);"
     "CREATE TABLE IF NOT EXISTS analytics.feature (order_id bigint PRIMARY KEY, user_id bigint NOT NULL,"
-    "    at timestamptz NOT NULL, amount numeric NOT NULL, orders_before bigint NOT NULL,"
+    "    at timestamptz NOT NULL, amount numeric NOT NULL CHECK (amount >= 0 AND amount < 'Infinity'),"
+    "    orders_before bigint NOT NULL,"
     "    spent_before numeric NOT NULL, seconds_since_last double precision, next_at timestamptz);"
     "CREATE TABLE IF NOT EXISTS analytics.model (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
     "    trained_at timestamptz NOT NULL DEFAULT now(), model jsonb NOT NULL);";

@@ -101,7 +101,7 @@ def main():
     parser.add_argument("--horizon-s", type=float, default=86400)
     parser.add_argument("--shuffle-labels", action="store_true")
     options = parser.parse_args()
-    connection = psycopg2.connect(os.environ.get("OUTBOX_DSN", ""))
+    connection = psycopg2.connect(os.environ.get("OUTBOX_DSN", ""), connect_timeout=5)
     with connection, connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = '60s'")
         cursor.execute(FEATURES, {"horizon": options.horizon_s})

@@ -152,7 +152,9 @@ static int make(struct copier *copier, const struct options *options)
 
 static int set_up(const char *dsn)
 {
-    PGconn *conn = PQconnectdb(dsn);
+    const char *const names[] = {"dbname", "connect_timeout", "tcp_user_timeout", NULL};
+    const char *const values[] = {dsn, "5", "10000", NULL};
+    PGconn *conn = PQconnectdbParams(names, values, 1);
     PGresult *result = PQexec(conn, setup_sql);
     int done = PQresultStatus(result) == PGRES_COMMAND_OK;
 
@@ -181,6 +183,9 @@ static int consume(const struct options *options)
         pthread_join(copiers[i].thread, NULL);
         failed |= copiers[i].failed;
     }
+    /* Another signal must not touch what is freed: it ends the process, whose work is committed. */
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
     for (size_t i = 0; i < COPIERS; i++)
         outbox_consumer_free(copiers[i].consumer);
     return failed;

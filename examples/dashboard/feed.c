@@ -133,11 +133,12 @@ static bool look(struct feed *feed, PGconn *conn)
 static PGconn *connect_database(const char *dsn)
 {
     /* It only reads, and has no time for queries that take long. */
-    const char *const names[] = {"dbname", "connect_timeout", "tcp_user_timeout", "options", "client_encoding",
-                                 "fallback_application_name", NULL};
-    const char *const values[] = {dsn, "5", "10000",
-                                  "-c statement_timeout=5s -c default_transaction_read_only=on -c TimeZone=UTC",
-                                  "UTF8", "dashboard", NULL};
+    const char *const names[] = {"dbname", "options", "client_encoding", "fallback_application_name",
+                                 /* and notices a server that is gone without a word */
+                                 "connect_timeout", "tcp_user_timeout", "keepalives_idle", "keepalives_interval",
+                                 "keepalives_count", NULL};
+    const char *const values[] = {dsn, "-c statement_timeout=5s -c default_transaction_read_only=on -c TimeZone=UTC",
+                                  "UTF8", "dashboard", "5", "10000", "5", "2", "3", NULL};
     PGconn *conn = PQconnectdbParams(names, values, 1);
 
     if (PQstatus(conn) != CONNECTION_OK)

@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -105,6 +106,18 @@ static enum MHD_Result handle(void *argument, struct MHD_Connection *connection,
     return send_text(connection, MHD_HTTP_NOT_FOUND, "no such page\n");
 }
 
+/* A stream sends all the while, so its own timeout never comes: who is gone without a word, and does not acknowledge
+ * what is sent, would keep his place for the quarter of an hour that the kernel tries.  Clients inherit it. */
+static void bound_silence(struct MHD_Daemon *daemon)
+{
+    const union MHD_DaemonInfo *listener = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_LISTEN_FD);
+    unsigned int milliseconds = CLIENT_TIMEOUT_S * 1000;
+
+    if (!listener || setsockopt(listener->listen_fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds,
+                                sizeof(milliseconds)) != 0)
+        fputs("dashboard: clients that vanish are noticed late\n", stderr);
+}
+
 /* Serves until SIGTERM or SIGINT.  TLS, and who may look, are the business of the proxy in front of it. */
 static int serve(struct server *server, const struct options *options)
 {
@@ -132,6 +145,7 @@ static int serve(struct server *server, const struct options *options)
         fprintf(stderr, "dashboard: cannot listen on %s:%ld\n", options->listen, options->port);
         return 1;
     }
+    bound_silence(daemon);
     bound = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
     printf("listening on http://%s:%u\n", options->listen,
            bound ? (unsigned int)bound->port : (unsigned int)options->port);

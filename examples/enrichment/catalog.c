@@ -33,10 +33,12 @@ struct catalog {
 static PGconn *connect_catalog(const char *dsn)
 {
     /* A handler must not wait long for another service. */
-    const char *const names[] = {"dbname", "connect_timeout", "tcp_user_timeout", "options", "client_encoding",
-                                 "fallback_application_name", NULL};
-    const char *const values[] = {dsn, "5", "5000", "-c statement_timeout=5s -c client_min_messages=warning",
-                                  "UTF8", "enrichment-catalog", NULL};
+    const char *const names[] = {"dbname", "options", "client_encoding", "fallback_application_name",
+                                 /* nor for one that is gone without a word */
+                                 "connect_timeout", "tcp_user_timeout", "keepalives_idle", "keepalives_interval",
+                                 "keepalives_count", NULL};
+    const char *const values[] = {dsn, "-c statement_timeout=5s -c client_min_messages=warning", "UTF8",
+                                  "enrichment-catalog", "5", "5000", "5", "1", "3", NULL};
 
     return PQconnectdbParams(names, values, 1);
 }

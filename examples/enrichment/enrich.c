@@ -58,7 +58,8 @@ static const char invalidate_sql[] =
     "   FROM (SELECT convert_from($1::bytea, 'UTF8')::jsonb) AS e(j)"
     " ON CONFLICT (sku) DO UPDATE SET version = excluded.version, fresh = false"
     "  WHERE p.version < excluded.version";
-static const char fresh_sql[] = "SELECT FROM enrich.product WHERE sku = $1 AND fresh";
+/* The lock keeps it so until the join, which is another statement and sees what was committed meanwhile. */
+static const char fresh_sql[] = "SELECT FROM enrich.product WHERE sku = $1 AND fresh FOR SHARE";
 static const char fill_sql[] =
     "INSERT INTO enrich.product AS p (sku, version, fresh, name, category, price)"
     " VALUES ($1, $2::bigint, true, $3, $4, $5::numeric)"

@@ -109,6 +109,9 @@ static int consume(const struct options *options)
         status = 1;
     }
     outbox_error_free(err);
+    /* Another signal must not touch what is freed: it ends the process, whose work is committed. */
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
     outbox_consumer_free(consumer);
     if (with_connection(options->dsn, enrich_report) != 0)
         status = 1;

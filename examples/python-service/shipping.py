@@ -111,7 +111,10 @@ class Database:
         self.dsn, self.connection = dsn, None
 
     def connect(self):
-        defaults = {"connect_timeout": "5", "application_name": "shipping", "options": "-c statement_timeout=20s"}
+        # A server that is gone without a word is noticed, too, well within PATIENCE.
+        defaults = {"connect_timeout": "5", "tcp_user_timeout": "10000", "keepalives_idle": "5",
+                    "keepalives_interval": "2", "keepalives_count": "3", "application_name": "shipping",
+                    "options": "-c statement_timeout=20s"}
         self.connection = psycopg2.connect(**{**defaults, **psycopg2.extensions.parse_dsn(self.dsn)})
 
     def handle(self, message, stopping):

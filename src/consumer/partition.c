@@ -31,7 +31,9 @@ void partition_free(struct partition *partition)
         return;
     partition_drop(partition, partition->held_count);
     if (partition->queue) {
-        rd_kafka_queue_cb_event_enable(partition->queue, NULL, NULL);
+        /* That of an orphan was disabled when it was let go: what is called by now is its successor's. */
+        if (!partition->orphaned)
+            rd_kafka_queue_cb_event_enable(partition->queue, NULL, NULL);
         rd_kafka_queue_destroy(partition->queue);
     }
     keyset_free(&partition->parked);

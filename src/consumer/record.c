@@ -92,16 +92,21 @@ int outbox_record_failures(const outbox_record *record)
     return record->failures;
 }
 
-void outbox_record_set_reason(outbox_record *record, const char *text)
+void record_write_reason(char reason[REASON_SIZE], const char *text)
 {
     size_t size;
 
-    snprintf(record->reason, sizeof(record->reason), "%s", text ? text : "");
-    size = strlen(record->reason);
-    while (size > 0 && !outbox__utf8_valid(record->reason, size))
-        record->reason[--size] = '\0';
+    snprintf(reason, REASON_SIZE, "%s", text);
+    size = strlen(reason);
+    while (size > 0 && !outbox__utf8_valid(reason, size))
+        reason[--size] = '\0';
     for (size_t i = 0; i < size; i++) {
-        if (outbox__has_control(record->reason + i, 1))
-            record->reason[i] = ' ';
+        if (outbox__has_control(reason + i, 1))
+            reason[i] = ' ';
     }
+}
+
+void outbox_record_set_reason(outbox_record *record, const char *text)
+{
+    record_write_reason(record->reason, text ? text : "");
 }

@@ -13,4 +13,7 @@ struct outbox_record {
     char reason[REASON_SIZE];
 };
 
+/* A reason is a line of UTF-8, whatever the text is: the dead letter has it as a header. */
+void record_write_reason(char reason[REASON_SIZE], const char *text);
+
 #endif

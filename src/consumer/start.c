@@ -21,7 +21,7 @@ static int at_time(const struct partition *partition, int64_t high, int64_t *ret
     rd_kafka_resp_err_t code;
 
     /* Rounded up, so that nothing older is among them. */
-    entry->offset = (consumer->options->start_value + 999) / 1000;
+    entry->offset = consumer->options->start_value / 1000 + (consumer->options->start_value % 1000 > 0);
     code = rd_kafka_offsets_for_times(consumer->handle, list, KAFKA_PATIENCE_MS);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         code = entry->err;

@@ -1,5 +1,4 @@
 /* What a worker does with a partition: one step at a time. */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -21,10 +20,12 @@ static void set_stage(struct partition *partition, enum stage stage, mono_us not
     pthread_mutex_unlock(&partition->consumer->lock);
 }
 
+/* Until this moment at least. */
 static void wait_until(struct partition *partition, mono_us moment)
 {
     pthread_mutex_lock(&partition->consumer->lock);
-    partition->not_before = moment;
+    if (partition->not_before < moment)
+        partition->not_before = moment;
     partition->signalled = true;
     pthread_mutex_unlock(&partition->consumer->lock);
 }
@@ -286,7 +287,7 @@ static void on_failed(struct worker *worker, struct partition *partition, size_t
 
 static void note_reason(struct partition *partition, const char *text)
 {
-    snprintf(partition->reason, sizeof(partition->reason), "%s", text);
+    record_write_reason(partition->reason, text);
 }
 
 /* The reason that the handler gave, for one of the records. */
@@ -428,7 +429,7 @@ static void handle(struct worker *worker, struct partition *partition)
 void work(struct worker *worker, struct partition *partition)
 {
     outbox_error *err = NULL;
-    bool check_due;
+    bool check_due, waits;
 
     if (partition->stage == STAGE_ACQUIRE) {
         acquire(worker, partition);
@@ -437,10 +438,12 @@ void work(struct worker *worker, struct partition *partition)
     pthread_mutex_lock(&worker->consumer->lock);
     check_due = partition->check_due;
     partition->check_due = false;
+    waits = partition->not_before > clock_now(); /* picked for the check alone */
     pthread_mutex_unlock(&worker->consumer->lock);
     if (check_due)
         check_fence(worker, partition);
-    if (partition->stage != STAGE_FETCHING || atomic_load(&worker->consumer->paused) || !pg_usable(worker->pg))
+    if (waits || partition->stage != STAGE_FETCHING || atomic_load(&worker->consumer->paused) ||
+        !pg_usable(worker->pg))
         return;
     pthread_mutex_lock(&worker->consumer->lock);
     partition->signalled = false;

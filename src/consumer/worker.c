@@ -187,7 +187,7 @@ static struct partition *pick(outbox_consumer *consumer, mono_us *ret_until)
     for (struct partition *partition = consumer->partitions; partition; partition = partition->next) {
         if (partition->busy || partition->revoked || !has_work(partition, paused))
             continue;
-        if (partition->not_before > now) {
+        if (partition->not_before > now && !(partition->stage == STAGE_FETCHING && partition->check_due)) {
             if (partition->not_before < *ret_until)
                 *ret_until = partition->not_before;
         } else if (!best || partition->turn < best->turn) {
@@ -240,13 +240,24 @@ static void give_back(struct worker *worker, struct partition *partition)
         partition_free(partition);
 }
 
+/* Making a connection takes time, and there is nothing to be cut off meanwhile. */
+static bool is_revoked(const struct partition *partition)
+{
+    bool revoked;
+
+    pthread_mutex_lock(&partition->consumer->lock);
+    revoked = partition->revoked;
+    pthread_mutex_unlock(&partition->consumer->lock);
+    return revoked;
+}
+
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     struct partition *partition;
 
     while ((partition = take(worker)) != NULL) {
-        if (worker_connect(worker))
+        if (worker_connect(worker) && !is_revoked(partition))
             work(worker, partition);
         give_back(worker, partition);
     }

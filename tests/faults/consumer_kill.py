@@ -177,9 +177,49 @@ def stuck():
     tap.like(driver.log(), "a handler does not return", "hanging: and says so")
 
 
+def returned():
+    """A handler that does not return while its partition goes elsewhere, and in the end does when its process has the
+    partition again: by then it takes nothing from its successor, who hears of each record as it comes."""
+    site = consumers.Site()
+    topic = site.topic(2)
+    gate = f"{tap.TMP}/{topic}.gate"
+    consumers.fill(topic, records=[{"partition": p, "payload": f"hold:{gate}"} for p in range(2)])
+    first = site.start(topic, "--drain", "300", "--transaction", "180000")
+    holding = "select count(*)::int from pg_stat_activity where datname = current_database()" \
+              " and application_name = 'outbox-consumer' and state = 'idle in transaction'"
+    tap.ok(tap.wait_until(lambda: site.sql(holding)[0][0] == 2, 60), "returned: two handlers hold their partitions")
+    second = site.start(topic, "--drain", "300")
+    tap.ok(first.wait_said("event=revoked", 60) and second.wait_said("event=takeover", 60),
+           "returned: one of these is given to another instance")
+    consumers.kill(second)
+    tap.ok(tap.wait_until(lambda: first.log().count("event=takeover") == 3 and site.sql(holding)[0][0] == 2, 60),
+           "returned: which dies, so that it comes back")
+    with open(gate, "w", encoding="utf-8"):
+        pass
+    tap.ok(first.wait_said("event=postgres a transaction", 60), "returned: the first handler cannot commit any more")
+    tap.ok(site.wait_effects(2), "returned: its successor can")
+    # Without the news a partition is looked at every 10 seconds.
+    late = [at_once(site, topic, partition) for partition in range(2)]
+    tap.is_(late, [True, True], "returned: what comes then is handled at once")
+    consumers.stop(first)
+    tap.no_complaints(site.audit(topic), "returned: nothing lost or repeated")
+
+
+def at_once(site, topic, partition):
+    """Whether one of six records, each written when the one before it has been handled, took less than 5 seconds."""
+    for number in range(6):
+        done = site.effects()
+        consumers.fill(topic, records=[{"partition": partition, "payload": "x"}])
+        started = time.monotonic()
+        site.wait_effects(done + 1)
+        if number and time.monotonic() - started < 5:
+            return True
+    return False
+
+
 def main():
     tap.diag("seed", SEED)
-    tap.side_by_side((deaths, restless, hasty, zombie, locks, stuck), 3)
+    tap.side_by_side((deaths, restless, hasty, zombie, locks, stuck, returned), 3)
     tap.done_testing()
 
 

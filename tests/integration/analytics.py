@@ -196,9 +196,11 @@ def features():
     site.fill_records("order_placed", [
         {"key": str(u), "payload": json.dumps({"order_id": n, "user_id": u, "item": "x'; --", "amount": a}),
          "headers": {"outbox-type": "order_placed"}, "timestamp": int(at * 1000)} for at, n, u, a in made])
-    site.fill("order_placed", {"order_id": "none"}, at=START * 1_000_000)
+    site.fill("order_placed", {"order_id": "none"}, {"order_id": 9001, "user_id": 1, "amount": "NaN"},
+              {"order_id": 9002, "user_id": 1, "amount": "Infinity"}, {"order_id": 9003, "user_id": 1, "amount": -99},
+              at=START * 1_000_000)
     tap.ok(site.wait_handled(), "features: all orders are handled")
-    tap.is_(site.dead(), 1, "features: what is none is a dead letter")
+    tap.is_(site.dead(), 4, "features: what is none is a dead letter")
     wanted, last = {}, {}
     for at, number, user, amount in made:
         count, spent, before = last.get(user, (0, 0, None))

@@ -101,6 +101,41 @@ def reject_and_retry():
     consumers.stop(driver)
 
 
+def long_reasons():
+    """What a COMMIT is refused with is longer than a reason may be, and cut in the midst of a character."""
+    site = consumers.Site()
+    topic = site.topic(1)
+    site.sql("""create function refuse() returns trigger language plpgsql as $$ begin
+                    if new.payload <> 'good' then
+                        raise exception '%', convert_from(new.payload, 'UTF8') using hint = repeat('ä', 300);
+                    end if;
+                    return null;
+                end $$;
+                create constraint trigger refuse after insert on effect deferrable initially deferred
+                    for each row execute function refuse()""")
+    words = ["é" * 300, "a" + "é" * 300]
+    consumers.fill(topic, records=[{"payload": payload} for payload in (*words, "good")])
+    driver = site.start(topic, *RETRIES)
+    if not tap.ok(tap.wait_until(lambda: site.settled(1, 2), 30), "long reasons: each ends somewhere"):
+        driver.show()
+    tap.is_([letter["dead-letter-reason"][:190] for letter in site.letters()], [word[:190] for word in words],
+            "long reasons: the letters begin as they do")
+    consumers.stop(driver)
+
+
+def skipped():
+    """Who waits for an hour to be tried again can be skipped meanwhile."""
+    site = consumers.Site()
+    topic = site.topic(1)
+    consumers.fill(topic, records=[{"payload": "poison"}, {"payload": "1"}])
+    driver = site.start(topic, "--retries", "3,3600000,3600000")
+    tap.ok(driver.wait_said("event=retry"), "skipped: a record waits")
+    site.sql("select outbox.consumer_seek(%s, %s, 0, 1, 'test')", (site.name, topic))
+    tap.ok(site.wait_effects(1), "skipped: the position is moved past it")
+    tap.is_((payloads(site), site.dead()), (["1"], 0), "skipped: and it goes on there")
+    consumers.stop(driver)
+
+
 def stops():
     site = consumers.Site()
     topic = site.topic(1)
@@ -152,7 +187,7 @@ def refused():
 
 
 def main():
-    tap.side_by_side((poison, go_on, published, reject_and_retry, stops, misbehaviour, refused), 3)
+    tap.side_by_side((poison, go_on, published, reject_and_retry, long_reasons, skipped, stops, misbehaviour, refused), 3)
     tap.done_testing()
 
 

@@ -128,6 +128,12 @@ def replay(site):
             "nothing is enriched twice")
 
 
+def waiting(site):
+    """How many transactions of the service wait for a lock."""
+    return site.sql("select count(*)::int from pg_stat_activity where datname = current_database()"
+                    " and application_name = 'outbox-consumer' and wait_event_type = 'Lock'")[0][0]
+
+
 def stale_fill():
     """A look-up that read version 1, and comes to fill it when the news of version 2 has been there."""
     site = make_site()
@@ -137,15 +143,40 @@ def stale_fill():
     news = tap.connect(site.dsn, autocommit=False)
     news.cursor().execute("insert into enrich.product (sku, version, fresh) values ('teapot', 2, false)")
     order(site, 1, 1)
-    waits = "select count(*)::int from pg_stat_activity where datname = current_database()" \
-            " and application_name = 'outbox-consumer' and wait_event_type = 'Lock'"
-    tap.ok(tap.wait_until(lambda: site.sql(waits)[0][0] == 1, 30), "a look-up has read the catalogue, and waits to fill")
+    tap.ok(tap.wait_until(lambda: waiting(site) == 1, 30), "a look-up has read the catalogue, and waits to fill")
     site.sql("update catalog.product set price = 99 where sku = 'teapot'")
     news.commit()
     news.close()
     tap.is_([e["product"]["price"] for e in enriched(site, 1)], [99], "it does not fill, but asks again")
     tap.is_(site.sql("select version, fresh, price::int from enrich.product where sku = 'teapot'"), [(2, True, 99)],
             "and the cache has the new version")
+    process.stop()
+
+
+def news_meanwhile():
+    """The news of a product comes when the cache has been looked at, and the join has not been made."""
+    site = make_site()
+    process = site.start("run")
+    tell_user(site, 1, 1)
+    site.wait_handled()
+    order(site, 1, 1)
+    order(site, 2, 2)
+    tap.is_(len(enriched(site, 1)), 1, "the cache has the product")
+    site.wait_handled()
+    holder = tap.connect(site.dsn, autocommit=False)
+    holder.cursor().execute("lock table enrich.orders in share mode")
+    tell_user(site, 2, 1)
+    tap.ok(tap.wait_until(lambda: waiting(site) == 1, 30), "an order is about to be joined")
+    site.sql("update catalog.product set price = 99 where sku = 'teapot'")
+    product_changed(site, "teapot")
+    stale = "select not fresh from enrich.product where sku = 'teapot'"
+    tap.ok(tap.wait_until(lambda: waiting(site) == 2 or site.sql(stale)[0][0], 30), "the news is there")
+    holder.close()
+    tap.is_([e["product"] and e["product"]["price"] for e in enriched(site, 2)], [18, 18],
+            "it is joined with what the cache had")
+    site.wait_handled()
+    order(site, 3, 2)
+    tap.is_(enriched(site, 3)[-1]["product"]["price"], 99, "the next one is not")
     process.stop()
 
 
@@ -189,5 +220,5 @@ def storm():
     tap.is_(processes[2].stop(), 0, "the last instance ends in order")
 
 
-tap.side_by_side([story, stale_fill, catalog_away, storm])
+tap.side_by_side([story, stale_fill, news_meanwhile, catalog_away, storm])
 tap.done_testing()

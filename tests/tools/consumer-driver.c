@@ -10,7 +10,7 @@
  * "poison" RETRY, "reject" REJECT, "badsql" a statement that fails, "crash" the end of the session,
  * "sleep:S" S seconds in PostgreSQL, "hang" a handler that does not return, "halt" STOP, "commit" a handler that
  * ends the transaction; "once" fails until it has failed twice, "nap" sleeps 3 s
- * before it writes anything.
+ * before it writes anything; "hold:PATH" a handler that returns when there is such a file, or after three minutes.
  * SIGTERM stops, SIGUSR1 pauses, SIGUSR2 resumes.  The log is on standard error; the last line tells the counts. */
 #include <getopt.h>
 #include <libpq-fe.h>
@@ -102,6 +102,18 @@ static int sleep_there(PGconn *conn, const outbox_record *record)
     return run_sql(conn, sql);
 }
 
+static void hold(const outbox_record *record)
+{
+    size_t size;
+    const char *payload = outbox_record_payload(record, &size);
+    const char *at = memmem(payload, size, "hold:", 5);
+    char path[256];
+
+    snprintf(path, sizeof(path), "%.*s", (int)(payload + size - at) - 5, at + 5);
+    for (int i = 0; i < 3600 && access(path, F_OK) != 0; i++)
+        (void)usleep(50000);
+}
+
 static int handle_one(PGconn *conn, outbox_record *record, const struct driver *driver)
 {
     if (has(record, "nap"))
@@ -126,6 +138,8 @@ static int handle_one(PGconn *conn, outbox_record *record, const struct driver *
         (void)run_sql(conn, "COMMIT");
     if (has(record, "sleep:") && !sleep_there(conn, record))
         return OUTBOX_CONSUMER_RETRY;
+    if (has(record, "hold:"))
+        hold(record);
     while (has(record, "hang"))
         pause();
     return has(record, "halt") ? OUTBOX_CONSUMER_STOP : OUTBOX_CONSUMER_DONE;
