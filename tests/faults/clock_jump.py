@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 240
+# deadline: 300
 """Wall clocks are set by hours, to and fro, while writers, relays and receivers are at work: that of two
 relays, which must not care; and that of PostgreSQL, by which leases are kept."""
 import os

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 250
+# deadline: 300
 """Calls of the relay fail, one at a time: allocations, and what libpq, librdkafka, libcurl and the
 kernel do for it. It survives that, or exits with a code that the manual has and a log line that
 says why; then the next one goes on. The ledger oracle judges all of it.

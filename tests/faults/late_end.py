@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 200
+# deadline: 300
 """A delayed duplicate EndTxn against the whole relay, on the wire of a real broker.
 
 A proxy keeps back the EndTxn of a Kafka transaction; librdkafka times out, sends it

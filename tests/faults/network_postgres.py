@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 240
+# deadline: 300
 """The network between relay and PostgreSQL is cut for longer than every timeout of
 the relay, by silence and by resets, while writers and receivers are at work. Several
 relays at once, each on an outbox and behind a line of its own; one of them has a

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 240
+# deadline: 300
 """A relay with some of the lanes is stopped, process and all, until others have them, and even
 until the map is another; then it goes on. And what an operator may do with a lane meanwhile."""
 import signal

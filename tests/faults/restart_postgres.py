@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 240
+# deadline: 300
 """PostgreSQL goes and comes back while writers, relay and receivers are at work:
 stopped in order (fast), crashed (immediate), and away for longer than the relay's
 longest pause between two attempts."""

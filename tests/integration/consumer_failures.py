@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 240
+# deadline: 300
 """The consumer library: a record that cannot be handled holds nothing up, is told of exactly once, and takes no
 other record's place; the policies; and handlers that misbehave."""
 import consumers

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 240
+# deadline: 300
 """The example API: each status where it belongs, and for each committed change of a user exactly one event, whatever
 clients, keys and kill -9 do. A trigger of this test keeps what was committed; the events must tell the same."""
 import http.client

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 150
+# deadline: 300
 """No wake-up is lost: a relay that sleeps without a fallback sees every event.
 
 The relay's protocol in Python, against the bell of outbox.emit(): LISTEN; poll;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deadline: 120
+# deadline: 300
 # The library's emitting calls on real servers, 15 and 18: see emit_test.c, which prints the points.
 set -eu -o pipefail
 # shellcheck source=tests/lib/tap.sh

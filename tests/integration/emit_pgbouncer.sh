@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deadline: 120
+# deadline: 300
 # Emitting, from C and in SQL, through the real pgbouncer in transaction mode: see emit_pooled.c, which
 # prints the points.
 set -eu -o pipefail

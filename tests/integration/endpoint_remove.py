@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 60
+# deadline: 300
 """A removed endpoint keeps no open delivery, whoever is at work when it goes.
 
 The acknowledgement reads the endpoints and inserts deliveries; a result that

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deadline: 240
+# deadline: 300
 # The inbox on real servers, 15 and 18: see inbox_test.c, which prints the points.
 set -eu -o pipefail
 # shellcheck source=tests/lib/tap.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 180
+# deadline: 300
 """outboxctl doctor: each finding is provoked, named with its subject and its severity, and
 gone when what provoked it is. In a healthy outbox it finds what is true of the test's
 servers, and nothing else."""

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 120
+# deadline: 300
 """outboxctl doctor: the findings that take servers of their own. A standby, which is then
 promoted; a dump that was restored where fewer transactions have been; a queue of
 notifications that somebody holds up."""

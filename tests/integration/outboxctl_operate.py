@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 120
+# deadline: 300
 """The verbs of outboxctl that change things, with a dispatcher and receivers at the other end:
 endpoint disable, enable and test, delivery retry and resolve, lane list, and the audit of all."""
 import json

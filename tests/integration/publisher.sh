@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deadline: 120
+# deadline: 300
 # The example: each row and its event are in one transaction, and the ledger tells what was committed.
 set -eu -o pipefail
 # shellcheck source=tests/lib/tap.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 240
+# deadline: 300
 """The example in Python: whatever is killed and however often an order comes, each committed order has one parcel, and
 each parcel one event, written by one transaction; and what is no order holds up none."""
 import itertools

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 120
+# deadline: 300
 """What a supervisor is told by sd_notify's protocol, and the unit file that is shipped."""
 import os
 import re

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 200
+# deadline: 300
 """From exactly once to at least once and back under load, dying at each step of it: nothing
 is lost, order is kept, and once the lane is published exactly once nothing is doubled."""
 import signal

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 200
+# deadline: 300
 """A broker that stops for longer than a record may take, and goes on: what was sent may be
 there or not. At least once nothing is lost and order is kept."""
 import os

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# deadline: 240
+# deadline: 300
 """Partitions are added and entered while the log is in use, and nobody fails or waits.
 
 A statement learns the partitions when it opens the log, and draws its first
