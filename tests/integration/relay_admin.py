@@ -139,24 +139,24 @@ def lag(outbox, pages):
     tap.ok(found[0] == 503 and "stalled: " in found[1], "health: a backlog without progress is not well")
     blocker.rollback()
     blocker.close()
-    tap.is_(pages.wait_health(200), (200, "ok: running\n"), "health: progress is")
+    tap.is_(pages.wait_health(200, "running"), (200, "ok: running\n"), "health: progress is")
 
 
 # ---- health ----
 
 def partitions(outbox, pages):
-    tap.is_(pages.wait_health(200), (200, "ok: running\n"), "health: well")
+    tap.is_(pages.wait_health(200, "running"), (200, "ok: running\n"), "health: well")
     outbox.sql("update outbox.event_partition set state = 'detached' where n = 2")
     found = pages.wait_health(503, "partitions: 1 ahead")
     tap.ok(found[0] == 503, "health: one partition ahead is too few")
     outbox.sql("update outbox.event_partition set state = 'attached' where n = 2")
-    tap.is_(pages.wait_health(200), (200, "ok: running\n"), "health: two are enough")
+    tap.is_(pages.wait_health(200, "running"), (200, "ok: running\n"), "health: two are enough")
 
 
 def standby(outbox):
     second = outbox.start("second", **OPTIONS)
     pages = admin.Pages(second)
-    tap.is_(pages.wait_health(200), (200, "ok: standing by\n"), "health: one that stands by is well")
+    tap.is_(pages.wait_health(200, "standing by"), (200, "ok: standing by\n"), "health: one that stands by is well")
     tap.is_(pages.get("/readyz")[::2], (200, "ready: standing by\n"), "ready: and ready")
     tap.is_(second.stop(), 0, "and stops")
 
