@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 400
-# mostly waits
 """Consumers that die, come, leave and come back late: no effect is lost or repeated, and each key's are in order.
 
 The oracle reads the topics themselves, and counts effects in a table that forbids no duplicates."""

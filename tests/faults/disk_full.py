@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 300
-# mostly waits
 """PostgreSQL cannot write while writers, relay and receivers are at work: there is no room for data, so
 that statements fail, and the relay that meets this is killed and followed by another; there is no room
 for its log, so that it crashes, and does not come back until there is; and it is read-only."""

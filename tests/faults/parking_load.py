@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 400
-# mostly waits
 """A topic that does not exist, writers that go on, and kill -9 of the relay while what is
 parked is released, with the ledger oracle: each event once, each key in order."""
 import signal

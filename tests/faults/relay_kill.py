@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 600
-# mostly waits
 """kill -9 of the relay at each step of its cycle, on a real Kafka and a real
 PostgreSQL, with the ledger oracle (tests/lib/ledger.py).
 

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 300
-# mostly waits
 """kill -9 of the relay at random moments, again and again under load, with an endpoint
 of the policy resend and one of the policy park; and then whether the oracle that finds
 nothing wrong would find it.

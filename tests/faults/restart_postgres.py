@@ -23,6 +23,7 @@ def restarted(mode, times):
         case.process.wait_running()
         for _ in range(times):
             case.progress()
+            time.sleep(2)  # attempts are counted in so long: no two restarts may fall into it
             case.moment()
             control("restart", "--mode", mode)
         case.progress()

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 300
-# mostly waits
 """The consumer library on a real Kafka and PostgreSQL: each record's effect once, in order; topics of any
 producer; where to begin; pausing; patterns; what an operator may move."""
 import time

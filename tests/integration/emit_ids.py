@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 300
-# mostly waits
 """An id that the caller supplies is emitted once, whoever comes second and however.
 
 Two transactions with the same id, step by step: the second waits for the first,

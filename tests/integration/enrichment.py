@@ -134,12 +134,18 @@ def waiting(site):
                     " and application_name = 'outbox-consumer' and wait_event_type = 'Lock'")[0][0]
 
 
-def stale_fill():
-    """A look-up that read version 1, and comes to fill it when the news of version 2 has been there."""
+def begin():
+    """A service that knows a user."""
     site = make_site()
     process = site.start("run")
     tell_user(site, 1, 1)
     site.wait_handled()
+    return site, process
+
+
+def stale_fill():
+    """A look-up that read version 1, and comes to fill it when the news of version 2 has been there."""
+    site, process = begin()
     news = tap.connect(site.dsn, autocommit=False)
     news.cursor().execute("insert into enrich.product (sku, version, fresh) values ('teapot', 2, false)")
     order(site, 1, 1)
@@ -155,10 +161,7 @@ def stale_fill():
 
 def news_meanwhile():
     """The news of a product comes when the cache has been looked at, and the join has not been made."""
-    site = make_site()
-    process = site.start("run")
-    tell_user(site, 1, 1)
-    site.wait_handled()
+    site, process = begin()
     order(site, 1, 1)
     order(site, 2, 2)
     tap.is_(len(enriched(site, 1)), 1, "the cache has the product")

@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# mostly waits
 """outboxctl tail shows each committed event once, however its transaction ends: writers
 that roll back, use savepoints, stay open long, read repeatably, prepare, or commit out of
 the order of their numbers, all while it looks as often as it can.  On 15 and 18."""

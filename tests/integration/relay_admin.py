@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 300
-# mostly waits
 """/metrics, /healthz and /readyz of a relay: what they say in good times and in bad."""
 import base64
 import re

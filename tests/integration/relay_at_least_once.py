@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 300
-# mostly waits
 """publish = at_least_once, on a real Kafka and a real PostgreSQL: nothing is lost and the
 first occurrences of a key are in order, whatever dies, and without a failure nothing is
 published twice."""

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 300
-# mostly waits
 """What outbox-relay makes of events, how it wakes, stops, and says what is wrong."""
 import json
 import os

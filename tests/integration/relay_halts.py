@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 400
-# mostly waits
 """When the position cannot be proven, the relay publishes nothing, sends nothing,
 and says why: each named halt, by what causes it in life where that can be had."""
 import subprocess

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 300
-# mostly waits
 """Several relays share the lanes: evenly, at once after a graceful stop, and across a change of
 the map. What comes out is judged by the ledger: nothing lost, nothing doubled, each key in order."""
 import signal

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 500
-# mostly waits
 """Two relays on one outbox: whatever becomes of the owner of the lease, another
 takes over, and what the former owner still does when it comes back is void."""
 import functools

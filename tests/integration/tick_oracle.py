@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # deadline: 400
-# mostly waits
 """Nothing lost, doubled, or out of order per key, whatever the writers do.
 
 16 writers of all kinds emit while the log rotates and a reader ticks when it

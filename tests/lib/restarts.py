@@ -20,9 +20,8 @@ import tap
 
 # The relay's longest pause between two attempts, whatever it tries.
 BACKOFF_MAX = 5
-# Of one kind within two seconds: pauses of 50 to 100 ms at first, doubled each time; and two restarts may fall into
-# them. Without pauses there would be hundreds.
-ATTEMPTS_MAX = 20
+# Of one kind within two seconds: pauses of 50 to 100 ms at first, doubled each time.
+ATTEMPTS_MAX = 10
 ATTEMPTS = ("database_failed", "ticker_failed", "lease_renewal_failed", "webhook_database", "kafka_failed")
 MEMORY_MAX_KB = 64 * 1024
 OPTIONS = {"batch_events": "200", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
