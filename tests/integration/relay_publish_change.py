@@ -50,6 +50,7 @@ def changes():
             process.kill()
             process = outbox.start(**exactly)
             outbox.wait_published(outbox.published() + 30)
+        tap.wait_until(lambda: outbox.sql("select count(*) > 50 from outbox.event where seq > %s", (switched,))[0][0])
     late = {row[0] for row in outbox.sql("select id::text from outbox.event where seq > %s", (switched,))}
     found = repeats.judge("change at each step of it: nothing lost, order kept, nothing doubled once it is exactly once",
                   book, process, kills=12, may_repeat=lambda event: event not in late)

@@ -35,11 +35,13 @@ class Writers:
     """Threads that commit business transactions until they are stopped. With
     persist they connect again when the server has gone; whether a COMMIT without
     an answer was one, the ledger tells. The first of them, as many as careless
-    says, commit without waiting for the disk."""
+    says, commit without waiting for the disk. They do not stop before the ledger has
+    as many events as least says, and something was rolled back: or what is judged
+    afterwards would mean the less the faster the machine is."""
 
-    def __init__(self, book, count, pause, persist=False, careless=0, forgiven=()):
+    def __init__(self, book, count, pause, persist=False, careless=0, forgiven=(), least=0):
         self.book, self.pause, self.persist, self.careless = book, pause, persist, careless
-        self.forgiven = forgiven
+        self.forgiven, self.least = forgiven, least
         self.disconnected = self.refused = 0
         self.quit = threading.Event()
         self.errors = []
@@ -51,12 +53,22 @@ class Writers:
             thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, exception, *_):
+        if exception is None and self.least:
+            tap.wait_until(self.enough, 60, 0.1)
         self.quit.set()
         for thread in self.threads:
             thread.join(30)
         if self.errors:
             raise self.errors[0]
+
+    def enough(self):
+        if self.errors:
+            return True
+        try:
+            return self.book.count() >= self.least and self.book.rolled_back
+        except psycopg2.OperationalError:
+            return False
 
     def main(self, number):
         dice = random.Random(f"{self.book.seed}.{number}")

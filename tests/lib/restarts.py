@@ -23,6 +23,8 @@ BACKOFF_MAX = 5
 # Of one kind within two seconds: pauses of 50 to 100 ms at first, doubled each time.
 ATTEMPTS_MAX = 10
 ATTEMPTS = ("database_failed", "ticker_failed", "lease_renewal_failed", "webhook_database", "kafka_failed")
+# Events, for a case to mean anything.
+LEAST = 100
 MEMORY_MAX_KB = 64 * 1024
 OPTIONS = {"batch_events": "200", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
 
@@ -55,7 +57,7 @@ class Case:
         self.slowest = 0
 
     def writing(self, count=3, pause=0.03, **options):
-        return self.book.writers(count, pause, **options)
+        return self.book.writers(count, pause, least=LEAST, **options)
 
     def moment(self, longest=1.0):
         """So that it is not always the same one of the relay's cycle."""
@@ -101,7 +103,7 @@ class Case:
             self.complaints.append(f"memory: {peak} kB")
         return f"{peak} kB of memory at most"
 
-    def judge(self, kills=0, least=100):
+    def judge(self, kills=0):
         """When the writers have stopped."""
         settled = self.book.settle()
         memory = self.check_memory()
@@ -114,7 +116,7 @@ class Case:
             self.complaints.append(f"exit status {status}")
         self.complaints += self.book.audit(kills)
         count = self.book.count()
-        if count < least or not self.book.rolled_back:
+        if count < LEAST or not self.book.rolled_back:
             self.complaints.append("too little happened for this to mean anything")
         tap.diag(f"{self.name}: {count} events committed, {len(self.book.rolled_back)} rolled back, slowest return "
                  f"{self.slowest:.1f} s, {memory}, failures "
