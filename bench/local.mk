@@ -40,5 +40,5 @@ endif
 .PHONY: bench-programs
 bench-programs: $(bench_binaries)
 
-EXTRA_DIST += %D%/run %D%/lib/consume.py %D%/lib/dispatch.py %D%/lib/drain.py %D%/lib/latency.py %D%/lib/report.py %D%/lib/retention.py %D%/lib/rounds.py %D%/lib/servers.py %D%/lib/writers.py
+EXTRA_DIST += %D%/run %D%/lib/consume.py %D%/lib/dispatch.py %D%/lib/drain.py %D%/lib/lanes.py %D%/lib/latency.py %D%/lib/report.py %D%/lib/retention.py %D%/lib/rounds.py %D%/lib/servers.py %D%/lib/writers.py
 CLEANFILES += $(EXTRA_PROGRAMS)

@@ -75,8 +75,8 @@ class Benchmark:
         self.verify(topic)
         return {"events/s": rate, "RSS MiB": usage["rss"], "relay CPU us/event": usage["cpu"] / self.options.events * 1e6}
 
-    def relay(self, mode):
-        options = ["--kafka.bootstrap.servers=" + self.stack.kafka, "--create_topics=yes", "--name=bench",
+    def relay(self, mode, name="bench"):
+        options = ["--kafka.bootstrap.servers=" + self.stack.kafka, "--create_topics=yes", "--name=" + name,
                    f"--batch_events={self.options.batch}", "--log_level=warning"]
         if mode == "at_least_once":
             options.append("--publish=at_least_once")

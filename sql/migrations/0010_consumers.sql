@@ -107,12 +107,14 @@ BEGIN
 END $$;
 
 -- Function:  outbox.consumer_parked_keys(consumer, topic, partition, limit)
+-- In the order of their bytes: the consumer keeps them so, and appends.
 CREATE FUNCTION outbox.consumer_parked_keys(p_consumer text, p_topic text, p_partition integer, p_limit integer)
 RETURNS SETOF bytea
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY SELECT k.key FROM outbox.consumer_parked_key k
-                  WHERE k.consumer = p_consumer AND k.topic = p_topic AND k.partition = p_partition LIMIT p_limit;
+                  WHERE k.consumer = p_consumer AND k.topic = p_topic AND k.partition = p_partition
+                  ORDER BY k.key LIMIT p_limit;
 END $$;
 
 -- The inbox -------------------------------------------------------------------------------

@@ -172,12 +172,31 @@ static bool parks(const struct worker *worker, const rd_kafka_message_t *message
     return worker->consumer->options->followers == OUTBOX_CONSUMER_FOLLOW && has_key(message);
 }
 
-/* In the open transaction. */
-static int write_letter(struct worker *worker, struct partition *partition, const struct dead_letter *letter,
-                        bool follows, outbox_error **reterr)
+/* Opens the transaction.  A follower's key must be parked still: an operator may have released it. */
+static int begin_letter(struct worker *worker, struct partition *partition, const struct dead_letter *letter,
+                        bool follows, bool *ret_released, outbox_error **reterr)
 {
-    int r = dead_letter_emit(worker->pg, partition, letter, reterr);
+    bool parked = true;
+    int r = position_run(worker->pg, "BEGIN", reterr);
 
+    if (r == OUTBOX_OK && follows)
+        r = position_park_behind(worker->pg, partition, letter->message, &parked, reterr);
+    if (r == OUTBOX_OK && !parked)
+        r = position_run(worker->pg, "ROLLBACK", reterr);
+    *ret_released = !parked;
+    return r;
+}
+
+/* One transaction: the letter, what it does to its key, and the position. */
+static int write_letter(struct worker *worker, struct partition *partition, const struct dead_letter *letter,
+                        bool follows, bool *ret_released, outbox_error **reterr)
+{
+    int r = begin_letter(worker, partition, letter, follows, ret_released, reterr);
+
+    if (r == OUTBOX_OK && *ret_released)
+        return OUTBOX_OK;
+    if (r == OUTBOX_OK)
+        r = dead_letter_emit(worker->pg, partition, letter, reterr);
     if (r == OUTBOX_OK && !follows && parks(worker, letter->message))
         r = position_park_key(worker->pg, partition, letter->message, letter->reason, reterr);
     if (r == OUTBOX_OK)
@@ -187,20 +206,32 @@ static int write_letter(struct worker *worker, struct partition *partition, cons
     return r;
 }
 
+static void on_buried(struct worker *worker, struct partition *partition, const struct dead_letter *letter,
+                      bool follows)
+{
+    outbox_error *err = NULL;
+
+    consumer_log(worker->consumer, OUTBOX_CONSUMER_ERROR, "dead_letter", "topic %s, partition %d, offset %lld: %s",
+                 partition->topic, (int)partition->number, (long long)letter->message->offset, letter->reason);
+    if (!follows && parks(worker, letter->message) &&
+        !keyset_add(&partition->parked, letter->message->key, letter->message->key_len)) {
+        outbox__fail_memory(&err);
+        consumer_fail(worker->consumer, err);
+    }
+    on_committed(worker, partition, 1, true);
+}
+
 /* The first record at hand becomes a dead letter; if the outbox does not take it as it is (22...), without content. */
 static void bury(struct worker *worker, struct partition *partition, const char *reason, bool follows)
 {
     struct dead_letter letter = {partition_held(partition, 0), reason, partition->plan.failures, false};
     outbox_error *err = NULL;
-    int r = follows ? OUTBOX_OK : position_run(worker->pg, "BEGIN", &err);
+    bool released;
+    int r = write_letter(worker, partition, &letter, follows, &released, &err);
 
-    if (r == OUTBOX_OK)
-        r = write_letter(worker, partition, &letter, follows, &err);
     if (r == OUTBOX_ESERVER && err && strncmp(outbox_error_sqlstate(err), "22", 2) == 0) {
         letter.bare = true;
-        r = position_run(worker->pg, "BEGIN", &err);
-        if (r == OUTBOX_OK)
-            r = write_letter(worker, partition, &letter, follows, &err);
+        r = write_letter(worker, partition, &letter, follows, &released, &err);
     }
     if (r != OUTBOX_OK) {
         if (!on_trouble(worker, partition, r, err))
@@ -208,40 +239,10 @@ static void bury(struct worker *worker, struct partition *partition, const char 
         return;
     }
     outbox_error_free(err);
-    consumer_log(worker->consumer, OUTBOX_CONSUMER_ERROR, "dead_letter", "topic %s, partition %d, offset %lld: %s",
-                 partition->topic, (int)partition->number, (long long)letter.message->offset, reason);
-    if (!follows && parks(worker, letter.message) &&
-        !keyset_add(&partition->parked, letter.message->key, letter.message->key_len)) {
-        err = NULL;
-        outbox__fail_memory(&err);
-        consumer_fail(worker->consumer, err);
-    }
-    on_committed(worker, partition, 1, true);
-}
-
-/* The first record's key is parked: it follows, unless an operator has released the key. */
-static void follow(struct worker *worker, struct partition *partition)
-{
-    const rd_kafka_message_t *message = partition_held(partition, 0);
-    outbox_error *err = NULL;
-    bool parked = false;
-    int r = position_run(worker->pg, "BEGIN", &err);
-
-    if (r == OUTBOX_OK)
-        r = position_park_behind(worker->pg, partition, message, &parked, &err);
-    if (r == OUTBOX_OK && !parked) {
-        keyset_remove(&partition->parked, message->key, message->key_len);
-        r = position_run(worker->pg, "ROLLBACK", &err);
-    }
-    if (r != OUTBOX_OK) {
-        if (!on_trouble(worker, partition, r, err)) {
-            (void)position_run(worker->pg, "ROLLBACK", NULL);
-            put_off(worker, partition, "cannot look for a parked key", err);
-        }
-        return;
-    }
-    if (parked)
-        bury(worker, partition, "an earlier event of its key is a dead letter", true);
+    if (released)
+        keyset_remove(&partition->parked, letter.message->key, letter.message->key_len);
+    else
+        on_buried(worker, partition, &letter, follows);
 }
 
 static void give_up(struct worker *worker, struct partition *partition)
@@ -412,7 +413,7 @@ static void handle(struct worker *worker, struct partition *partition)
     outbox_error *err = NULL;
 
     if (count == 0) {
-        follow(worker, partition);
+        bury(worker, partition, "an earlier event of its key is a dead letter", true);
         return;
     }
     if (partition->plan.failures >= worker->consumer->options->limits.attempts) {

@@ -33,13 +33,24 @@ void pg_set_watch(const struct pg_watch *new_watch)
     watch = *new_watch;
 }
 
-/* libpq's messages end in a newline and may have several lines; ours have one. */
+static bool is_inside_character(char byte)
+{
+    return ((unsigned char)byte & 0xc0) == 0x80;
+}
+
+/* libpq's messages end in a newline and may have several lines; ours have one.  What does
+ * not fit is cut off at the end of a character. */
 static void one_line(const char *message, char *ret, size_t room)
 {
     size_t size = 0;
 
     for (; *message && size + 1 < room; message++)
         ret[size++] = *message == '\n' || *message == '\t' ? ' ' : *message;
+    if (is_inside_character(*message)) {
+        while (size > 0 && is_inside_character(ret[size - 1]))
+            size--;
+        size -= size > 0;
+    }
     while (size > 0 && ret[size - 1] == ' ')
         size--;
     ret[size] = '\0';

@@ -9,7 +9,6 @@ import collections
 import json
 import os
 import random
-import subprocess
 import threading
 import time
 
@@ -37,17 +36,13 @@ class Server:
         self.kind, self.directory = kind, restarts.own_directory(name)
         self.address = tap.start_postgres(self.directory) if kind == "postgres" else tap.start_kafka(self.directory)
 
-    def control(self, *words):
-        subprocess.run([f"{tap.SRC}/dev/{self.kind}", words[0], self.directory, *words[1:]], check=True,
-                       timeout=2 * tap.KAFKA_START, env=dict(os.environ, OUTBOX_KAFKA_DEADLINE=str(tap.KAFKA_START)))
-
     def die(self):
         """All of its processes at once; it comes back."""
         if self.kind == "postgres":
-            self.control("restart", "--mode", "immediate")
+            restarts.control(self.kind, self.directory, "restart", "--mode", "immediate")
         else:
-            self.control("kill")
-            self.control("start", "--owner", str(os.getpid()))
+            restarts.control(self.kind, self.directory, "kill")
+            restarts.control(self.kind, self.directory, "start", "--owner", str(os.getpid()))
 
 
 class Link:

@@ -4,6 +4,7 @@
 that statements fail, and the relay that meets this is killed and followed by another; there is no room
 for its log, so that it crashes, and does not come back until there is; and it is read-only."""
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -21,8 +22,7 @@ disks.unshare()
 DIRECTORY = restarts.own_directory("postgres")
 
 
-def control(command, *options):
-    subprocess.run([tap.SRC + "/dev/postgres", command, DIRECTORY, *options], check=True, timeout=120)
+control = functools.partial(restarts.control, "postgres", DIRECTORY)
 
 
 def answers():

@@ -3,9 +3,9 @@
 """The broker goes and comes back while writers, relay and receivers are at work:
 stopped in order, killed, and stopped by SIGSTOP for longer than a transaction lives;
 and killed in the moment in which it has answered a commit, before that is visible."""
+import functools
 import os
 import signal
-import subprocess
 import threading
 import time
 
@@ -19,10 +19,7 @@ TRANSACTION = 3  # seconds
 OPTIONS = {"transaction_timeout": f"{TRANSACTION}s"}
 
 
-def control(command):
-    # a Java that starts while all else is at work needs its time
-    subprocess.run([tap.SRC + "/dev/kafka", command, DIRECTORY], check=True, timeout=200,
-                   env=dict(os.environ, OUTBOX_KAFKA_DEADLINE="150"))
+control = functools.partial(restarts.control, "kafka", DIRECTORY)
 
 
 def broker():

@@ -3,7 +3,7 @@
 """PostgreSQL goes and comes back while writers, relay and receivers are at work:
 stopped in order (fast), crashed (immediate), and away for longer than the relay's
 longest pause between two attempts."""
-import subprocess
+import functools
 import time
 
 import relay
@@ -13,8 +13,7 @@ import tap
 DIRECTORY = restarts.own_directory("postgres")
 
 
-def control(command, *options):
-    subprocess.run([tap.SRC + "/dev/postgres", command, DIRECTORY, *options], check=True, timeout=120)
+control = functools.partial(restarts.control, "postgres", DIRECTORY)
 
 
 def restarted(mode, times):

@@ -49,6 +49,32 @@ def poison():
     consumers.stop(driver)
 
 
+REFUSED = """
+create function refuse() returns trigger language plpgsql as
+$$ begin raise exception 'not with that' using errcode = '22000'; end $$;
+create trigger refuse before insert on outbox.event for each row when (octet_length(new.payload) > 100)
+    execute function refuse()
+"""
+
+
+def not_taken():
+    """What the outbox does not take as it is: the letter tells of it all the same."""
+    site = consumers.Site()
+    site.sql(REFUSED)
+    topic = site.topic(1)
+    consumers.fill(topic, records=[{"key": "a", "payload": "poison" + 200 * "x"}, {"key": "a", "payload": 200 * "y"},
+                                   {"key": "b", "payload": 200 * "z"}, {"key": "a", "payload": "small"}])
+    driver = site.start(topic, *RETRIES)
+    tap.ok(tap.wait_until(lambda: site.settled(1, 3), 60), "not taken: all records end somewhere")
+    tap.is_([(letter["payload"], letter["dead-letter-offset"], letter.get("dead-letter-omitted"))
+             for letter in site.letters()],
+            [(None, "0", "payload and headers"), (None, "1", "payload and headers"), ("small", "3", None)],
+            "not taken: the letter says what it lacks")
+    tap.is_(site.sql("select followers from outbox.consumer_parked_key"), [(2,)],
+            "not taken: those that follow are counted")
+    consumers.stop(driver)
+
+
 def go_on():
     site = consumers.Site()
     topic = site.topic(1)
@@ -187,7 +213,7 @@ def refused():
 
 
 def main():
-    tap.side_by_side((poison, go_on, published, reject_and_retry, long_reasons, skipped, stops, misbehaviour, refused), 3)
+    tap.side_by_side((poison, not_taken, go_on, published, reject_and_retry, long_reasons, skipped, stops, misbehaviour, refused), 3)
     tap.done_testing()
 
 

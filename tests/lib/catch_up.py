@@ -7,7 +7,6 @@ the relay takes of memory, and how soon it has caught up.
 import asyncio
 import os
 import signal
-import subprocess
 import threading
 import time
 
@@ -69,19 +68,15 @@ class Backlog:
         with open(self.kafka + "/pid", encoding="ascii") as f:
             os.kill(int(f.read()), number)
 
-    def control(self, command):
-        subprocess.run([tap.SRC + "/dev/kafka", command, self.kafka], check=True, timeout=2 * tap.KAFKA_START,
-                       env=dict(os.environ, OUTBOX_KAFKA_DEADLINE=str(tap.KAFKA_START)))
-
     def leave(self):
         if self.dies:
-            self.control("kill")
+            restarts.control("kafka", self.kafka, "kill")
         else:
             self.send(signal.SIGSTOP)
 
     def come_back(self):
         if self.dies:
-            self.control("start")
+            restarts.control("kafka", self.kafka, "start")
         else:
             self.send(signal.SIGCONT)
 

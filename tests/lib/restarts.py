@@ -11,6 +11,7 @@ import datetime
 import os
 import random
 import re
+import subprocess
 import time
 
 import psycopg2
@@ -27,6 +28,12 @@ ATTEMPTS = ("database_failed", "ticker_failed", "lease_renewal_failed", "webhook
 LEAST = 100
 MEMORY_MAX_KB = 64 * 1024
 OPTIONS = {"batch_events": "200", "webhook_allow": "127.0.0.0/8", "fallback_poll": "200ms"}
+
+
+def control(kind, directory, command, *options):
+    """dev/postgres or dev/kafka. A Java that starts while all else is at work needs its time."""
+    subprocess.run([f"{tap.SRC}/dev/{kind}", command, directory, *options], check=True, timeout=2 * tap.KAFKA_START,
+                   env=dict(os.environ, OUTBOX_KAFKA_DEADLINE=str(tap.KAFKA_START)))
 
 
 def instrumented():

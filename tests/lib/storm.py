@@ -15,7 +15,6 @@ import os
 import random
 import signal
 import statistics
-import subprocess
 import time
 
 import psycopg2
@@ -52,9 +51,7 @@ class Scene:
 
     def control(self, server, command, *options):
         directory = self.kafka if server == "kafka" else self.postgres
-        subprocess.run([f"{tap.SRC}/dev/{server}", command, directory, *options], check=True,
-                       timeout=2 * tap.KAFKA_START,
-                       env=dict(os.environ, OUTBOX_KAFKA_DEADLINE=str(tap.KAFKA_START)))
+        restarts.control(server, directory, command, *options)
 
     def broker(self, node):
         with open(f"{self.kafka}/node-{node}/pid", encoding="ascii") as f:

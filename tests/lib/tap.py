@@ -23,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 import psycopg2
 
@@ -146,12 +147,20 @@ def side_by_side(functions, workers=2):
 
 def wait_until(condition, deadline=30, interval=0.05):
     """Polls until it is true; returns what it returned last, true or not."""
-    end = time.monotonic() + deadline
+    began = time.monotonic()
     while True:
         value = condition()
-        if value or time.monotonic() > end:
+        waited = time.monotonic() - began
+        if value and waited > deadline / 2:  # it will not always be in time, then
+            diag(f"near its deadline: {waited:.1f} of {deadline:.0f} s at {callers()}")
+        if value or waited > deadline:
             return value
         time.sleep(interval)
+
+
+def callers():
+    return " < ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}"
+                      for frame in reversed(traceback.extract_stack(limit=5)[:-2]))
 
 
 # ---- processes ----
