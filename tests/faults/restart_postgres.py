@@ -4,27 +4,41 @@
 stopped in order (fast), crashed (immediate), and away for longer than the relay's
 longest pause between two attempts."""
 import functools
+import os
 import time
 
 import relay
 import restarts
 import tap
 
-DIRECTORY = restarts.own_directory("postgres")
 
+class Server:
+    """Of one case alone, so that they can be side by side."""
 
-control = functools.partial(restarts.control, "postgres", DIRECTORY)
+    def __init__(self, name):
+        self.directory = restarts.own_directory(name)
+        self.address = tap.start_postgres(self.directory)
+
+    def case(self, name):
+        return restarts.Case(name, relay.Outbox(tap.create_database(self.address)))
+
+    def control(self, command, *options):
+        restarts.control("postgres", self.directory, command, *options)
+
+    def start(self):
+        self.control("start", "--owner", str(os.getpid()))
 
 
 def restarted(mode, times):
-    case = restarts.Case(f"PostgreSQL {mode}, {times} times", relay.Outbox(tap.create_database(server)))
+    server = Server(mode)
+    case = server.case(f"PostgreSQL {mode}, {times} times")
     with case.writing(persist=True, careless=2) as writers:
         case.process.wait_running()
         for _ in range(times):
             case.progress()
             time.sleep(2)  # attempts are counted in so long: no two restarts may fall into it
             case.moment()
-            control("restart", "--mode", mode)
+            server.control("restart", "--mode", mode)
         case.progress()
     if writers.disconnected < times:
         case.complaints.append(f"the writers noticed only {writers.disconnected} of {times} restarts")
@@ -32,13 +46,14 @@ def restarted(mode, times):
 
 
 def away_for_long():
-    case = restarts.Case("PostgreSQL away for long", relay.Outbox(tap.create_database(server)))
+    server = Server("away")
+    case = server.case("PostgreSQL away for long")
     with case.writing(persist=True):
         case.process.wait_running()
         case.progress()
-        control("stop", "--mode", "immediate")
+        server.control("stop", "--mode", "immediate")
         time.sleep(restarts.BACKOFF_MAX + 4)  # that it is longer than the longest pause is the point
-        control("start", "--owner", str(tap.os.getpid()))
+        server.start()
         case.progress()
     tap.diag(f"back after {case.slowest:.1f} s")
     if case.slowest > restarts.BACKOFF_MAX + 30:
@@ -52,20 +67,19 @@ def away_for_long():
 
 def started_without():
     """A relay that is started while there is no PostgreSQL waits for it."""
-    case = restarts.Case("PostgreSQL not yet there", relay.Outbox(tap.create_database(server)))
+    server = Server("without")
+    case = server.case("PostgreSQL not yet there")
     case.process.stop()
-    control("stop")
+    server.control("stop")
     case.process = case.outbox.start(**restarts.OPTIONS)
-    case.process.wait_said("event=database_failed")
-    control("start", "--owner", str(tap.os.getpid()))
+    if not case.process.wait_said("event=lease_renewal_failed"):
+        case.complaints.append("does not say that there is no PostgreSQL")
+    server.start()
     with case.writing(persist=True):
         case.progress(200)
     case.judge()
 
 
-server = tap.start_postgres(DIRECTORY)
-restarted("fast", 4)
-restarted("immediate", 4)
-away_for_long()
-started_without()
+tap.side_by_side([functools.partial(restarted, "fast", 4), functools.partial(restarted, "immediate", 4), away_for_long,
+                  started_without])
 tap.done_testing()

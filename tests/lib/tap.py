@@ -151,16 +151,23 @@ def wait_until(condition, deadline=30, interval=0.05):
     while True:
         value = condition()
         waited = time.monotonic() - began
-        if value and waited > deadline / 2:  # it will not always be in time, then
-            diag(f"near its deadline: {waited:.1f} of {deadline:.0f} s at {callers()}")
         if value or waited > deadline:
+            tell_waited(value, waited, deadline)
             return value
         time.sleep(interval)
 
 
+def tell_waited(value, waited, deadline):
+    """What came late will not always be in time; and whoever waits in vain for long should know."""
+    if value and waited > deadline / 2:
+        diag(f"near its deadline: {waited:.1f} of {deadline:.0f} s at {callers()}")
+    elif not value and deadline >= 20:
+        diag(f"waited in vain: {deadline:.0f} s at {callers()}")
+
+
 def callers():
     return " < ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}"
-                      for frame in reversed(traceback.extract_stack(limit=5)[:-2]))
+                      for frame in reversed(traceback.extract_stack(limit=6)[:-3]))
 
 
 # ---- processes ----
