@@ -67,17 +67,43 @@ cp "$work/consumer.c" "$work/consumer.cc"
 version=$(pkg-config --modversion outbox)
 migrations=$DESTDIR$(pkg-config --variable=migrations outbox)
 
-# The examples are built as their READMEs tell.
+# flags PACKAGE...: to compile and link with these, of which some are ours.
+flags() {
+    ours='' others=''
+    for package in "$@"; do
+        case $package in
+        outbox*) ours="$ours $package" ;;
+        *) others="$others $package" ;;
+        esac
+    done
+    prefix=$DESTDIR$(pkg-config --variable=prefix outbox)
+    # shellcheck disable=SC2086 # words
+    [ -z "$ours" ] || pkg-config --define-variable=prefix="$prefix" --cflags --libs $ours
+    # shellcheck disable=SC2086
+    pkg-config --cflags --libs $others
+}
+
+# The examples, each by the command in its README: cc FILES -o NAME $(pkg-config --cflags --libs PACKAGE...) LIBS
 build_examples() {
-    # shellcheck disable=SC2046,SC2086 # words
-    $cc $(config --cflags libpq) -Wall -Werror -o "$work/publisher" "$1"/examples/publisher/*.c \
-        $(config --libs libpq) || fail "the example does not build"
-    echo "installcheck: the example publisher: ok"
-    pkg-config --exists 'libmicrohttpd >= 0.9.71' || return 0
-    # shellcheck disable=SC2046,SC2086
-    $cc $(config --cflags libpq libmicrohttpd jansson) -Wall -Werror -o "$work/crud-api" "$1"/examples/crud-api/*.c \
-        $(config --libs libpq libmicrohttpd jansson) -lpthread || fail "the example crud-api does not build"
-    echo "installcheck: the example crud-api: ok"
+    for readme in "$1"/examples/*/README.md; do
+        folder=$(dirname "$readme")
+        name=$(basename "$folder")
+        ls "$folder"/*.c >/dev/null 2>&1 || continue
+        # shellcheck disable=SC2016 # as it stands there
+        command=$(sed -n 's/^    cc \([^ ]*\) -o [a-z-]* $(pkg-config --cflags --libs \([^)]*\))/\1|\2|/p' "$readme")
+        [ -n "$command" ] || fail "the example $name: its README does not say how it is built"
+        packages=$(echo "$command" | cut -d '|' -f 2)
+        # shellcheck disable=SC2086
+        pkg-config --exists $packages || continue
+        case $packages in
+        *libmicrohttpd*) pkg-config --exists 'libmicrohttpd >= 0.9.74' || continue ;;
+        esac
+        # shellcheck disable=SC2046,SC2086
+        (cd "$folder" && $cc $(echo "$command" | cut -d '|' -f 1) -Wall -Werror -o "$work/example" \
+            $(flags $packages) $(echo "$command" | cut -d '|' -f 3)) ||
+            fail "the example $name does not build as its README says"
+        echo "installcheck: the example $name: ok"
+    done
 }
 
 # build_and_run NAME COMPILER FILE LIBS

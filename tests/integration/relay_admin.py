@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # deadline: 300
+# waits
 """/metrics, /healthz and /readyz of a relay: what they say in good times and in bad."""
 import base64
 import re

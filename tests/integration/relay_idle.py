@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # deadline: 300
+# waits
 """What three relays cost PostgreSQL while there is nothing to do: all of their statements, with metrics and
 webhooks on and no endpoint. They come by timers, so the machine's speed makes no difference."""
 import collections

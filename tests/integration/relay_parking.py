@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # deadline: 300
+# waits
 """What Kafka refuses is parked with its reason, later events of its key wait behind it, all
 others flow; released, each is published once and in its place. On a real Kafka."""
 import json

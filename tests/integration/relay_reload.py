@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # deadline: 300
+# waits
 """SIGHUP: each option that can be reloaded takes effect in a relay that runs; what is
 wrong, or needs a restart, is named and changes nothing."""
 import os

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # deadline: 500
+# waits
 """Two relays on one outbox: whatever becomes of the owner of the lease, another
 takes over, and what the former owner still does when it comes back is void."""
 import functools

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # deadline: 400
+# waits
 """Rotation and retention by the relay, under load, on PostgreSQL 15 and 18: partitions go,
 nothing is lost that is not yet published or delivered, and what still needs a partition
 holds it, or has copies of what it needs.
