@@ -36,7 +36,7 @@ def oldest(outbox):
     return one(outbox, "select min(n) from outbox.event_partition")
 
 
-def wait_dropped(outbox, number, deadline=60):
+def wait_dropped(outbox, number, deadline=120):
     """Until the partition, and all before it, are gone."""
     return tap.wait_until(lambda: oldest(outbox) > number, deadline)
 
