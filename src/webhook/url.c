@@ -20,6 +20,20 @@ static bool has_part(CURLU *parts, CURLUPart part)
     return has;
 }
 
+/* libcurl decodes %XX in it, as it connects to it, but for what it refuses itself. */
+static int check_host(CURLU *parts, outbox_error **reterr)
+{
+    char *host = NULL;
+    int status = OUTBOX_OK;
+
+    if (curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK)
+        return fail("has no host", reterr);
+    if (outbox__has_control(host, strlen(host)) || strpbrk(host, " \\"))
+        status = fail("has a control character, space or backslash in its host", reterr);
+    curl_free(host);
+    return status;
+}
+
 static int check_parts(CURLU *parts, bool *ret_tls, outbox_error **reterr)
 {
     char *scheme = NULL;
@@ -33,8 +47,8 @@ static int check_parts(CURLU *parts, bool *ret_tls, outbox_error **reterr)
     curl_free(scheme);
     if (!https && !http)
         return fail("its scheme is neither https nor http", reterr);
-    if (!has_part(parts, CURLUPART_HOST))
-        return fail("has no host", reterr);
+    if (check_host(parts, reterr) < 0)
+        return OUTBOX_EINVAL;
     if (has_part(parts, CURLUPART_USER) || has_part(parts, CURLUPART_PASSWORD))
         return fail("has a user or password; receivers tell their sender by the signature", reterr);
     if (has_part(parts, CURLUPART_FRAGMENT))

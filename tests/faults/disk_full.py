@@ -33,7 +33,12 @@ def answers():
 
 def runs():
     with open(DIRECTORY + "/pid", encoding="ascii") as f:
-        return os.path.exists(f"/proc/{f.read().strip()}")
+        pid = f.read().strip()
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+            return f.read().rpartition(")")[2].split()[0] not in "ZX"  # nobody may have asked for its status
+    except OSError:
+        return False
 
 
 def outbox_on(disk):

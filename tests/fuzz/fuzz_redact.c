@@ -22,9 +22,14 @@ static bool is_secret(const PQconninfoOption *option)
     return strcmp(option->keyword, "password") == 0 || strcmp(option->keyword, "sslpassword") == 0;
 }
 
-/* Is the value in one that may be shown?  Then it is no secret, or not kept as one. */
-static bool elsewhere(const PQconninfoOption *parsed, const char *secret)
+/* Is it in another value, that may be shown?  Then it is no secret, or not kept as one.  The string
+ * may have such a value that a later one replaces. */
+static bool elsewhere(const PQconninfoOption *parsed, const char *dsn, const char *secret)
 {
+    const char *first = strstr(dsn, secret);
+
+    if (first && strstr(first + 1, secret))
+        return true;
     for (; parsed->keyword; parsed++) {
         if (parsed->val && !is_secret(parsed) && strstr(parsed->val, secret))
             return true;
@@ -37,7 +42,7 @@ static void check_secrets(const PQconninfoOption *parsed, const char *dsn, const
     for (const PQconninfoOption *option = parsed; option->keyword; option++) {
         const char *secret = option->val;
 
-        if (!secret || !is_secret(option) || !is_distinct(secret) || elsewhere(parsed, secret))
+        if (!secret || !is_secret(option) || !is_distinct(secret) || elsewhere(parsed, dsn, secret))
             continue;
         FUZZ_CHECK(!strstr(shown, secret));
         FUZZ_CHECK(option_holds_secret("dsn", dsn));

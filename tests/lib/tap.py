@@ -159,7 +159,7 @@ def wait_until(condition, deadline=30, interval=0.05):
 
 def tell_waited(value, waited, deadline):
     """What came late will not always be in time; and whoever waits in vain for long should know."""
-    if value and waited > deadline / 2:
+    if value and deadline >= 1 and waited > deadline / 2:
         diag(f"near its deadline: {waited:.1f} of {deadline:.0f} s at {callers()}")
     elif not value and deadline >= 20:
         diag(f"waited in vain: {deadline:.0f} s at {callers()}")

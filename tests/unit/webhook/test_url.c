@@ -56,6 +56,7 @@ static void test_bad(void **state)
         "https://example.org:port/",
         "https://[::1",
         "https://exa\tmple.org/",
+        "https://0%7f.1/",
     };
 
     (void)state;
