@@ -28,8 +28,9 @@ struct pipeline *pipeline_new(const struct kafka *kafka, mono_us message_timeout
  * SINK_OK, SINK_TIMEOUT, SINK_REFUSED. */
 enum sink_result pipeline_connect(struct pipeline *pipeline, mono_us deadline, outbox_error **reterr);
 
-/* Hands a page over; count may be 0.  The records must stay where they are until the next
- * call, the payloads until pipeline_serve has confirmed the page or pipeline_close says true.
+/* Hands a page over; count may be 0.  The records must stay where they are until the next page
+ * is handed over, as pipeline_serve may tell which of them is at fault; the payloads until it has
+ * confirmed the page or pipeline_close says true.
  *
  * SINK_OK; SINK_TIMEOUT, SINK_TOPIC_MISSING, SINK_REFUSED, SINK_FAILED: some of it may
  * have been sent. */

@@ -1,5 +1,7 @@
 # To be sourced: builds with a sanitizer and runs tests on that build. TAP.
 
+export ASAN_OPTIONS=detect_stack_use_after_return=1:${ASAN_OPTIONS:-}
+
 # build_with DIR LIST CONFIGURE-ARGUMENT...
 build_with() {
     local dir=$1 list=$2

@@ -32,7 +32,7 @@ static struct pipeline *open_pipeline(mono_us message_timeout)
 static enum sink_result publish(struct pipeline *pipeline, uint64_t page, int partition, size_t count,
                                 outbox_error **reterr)
 {
-    struct sink_record records[100];
+    static struct sink_record records[100]; /* they stay until the next page */
 
     assert_true(count <= 100);
     for (size_t i = 0; i < count; i++) {
