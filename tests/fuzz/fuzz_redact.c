@@ -22,16 +22,19 @@ static bool is_secret(const PQconninfoOption *option)
     return strcmp(option->keyword, "password") == 0 || strcmp(option->keyword, "sslpassword") == 0;
 }
 
-/* Is it in another value, that may be shown?  Then it is no secret, or not kept as one.  The string
- * may have such a value that a later one replaces. */
+static bool is_twice_in(const char *text, const char *part)
+{
+    const char *first = strstr(text, part);
+
+    return first && strstr(first + 1, part);
+}
+
+/* May it be in another value, that may be shown?  Then it is no secret, or not kept as one.  Of a keyword that
+ * comes twice only the last value is told. */
 static bool elsewhere(const PQconninfoOption *parsed, const char *dsn, const char *secret)
 {
-    const char *first = strstr(dsn, secret);
-
-    if (first && strstr(first + 1, secret))
-        return true;
     for (; parsed->keyword; parsed++) {
-        if (parsed->val && !is_secret(parsed) && strstr(parsed->val, secret))
+        if (parsed->val && !is_secret(parsed) && (strstr(parsed->val, secret) || is_twice_in(dsn, parsed->keyword)))
             return true;
     }
     return false;
