@@ -16,12 +16,14 @@ fail() {
     exit 1
 }
 
-# config OPTION PACKAGE...: of outbox and these.  The prefix in outbox.pc is that of the final place;
-# below DESTDIR it is found there, unlike that of the others.
+# The prefix in outbox.pc and outbox-consumer.pc is that of the final place; below DESTDIR it is found
+# there, unlike that of the others.
+prefix=$DESTDIR$(pkg-config --variable=prefix outbox)
+
+# config OPTION PACKAGE...: of outbox and these.
 config() {
     option=$1
     shift
-    prefix=$DESTDIR$(pkg-config --variable=prefix outbox)
     echo "$(pkg-config --define-variable=prefix="$prefix" "$option" outbox) $(pkg-config "$option" "$@")"
 }
 
@@ -76,7 +78,6 @@ flags() {
         *) others="$others $package" ;;
         esac
     done
-    prefix=$DESTDIR$(pkg-config --variable=prefix outbox)
     # shellcheck disable=SC2086 # words
     [ -z "$ours" ] || pkg-config --define-variable=prefix="$prefix" --cflags --libs $ours
     # shellcheck disable=SC2086
@@ -148,7 +149,6 @@ int main(void)
     return 0;
 }
 END
-    prefix=$DESTDIR$(pkg-config --variable=prefix outbox-consumer)
     libs="$(pkg-config --define-variable=prefix="$prefix" --libs outbox-consumer) $(config --libs libpq)"
     build_and_run "C, consumer library" "$cc -std=c11" subscriber.c "$libs"
 fi

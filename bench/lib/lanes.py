@@ -40,8 +40,8 @@ class Benchmark(drain.Benchmark):
     bounds = []
 
     def __init__(self, stack, options):
-        self.stack, self.options, self.events = stack, options, options.events
-        self.rounds = 0
+        super().__init__(stack, options)
+        self.events = options.events
 
     def measure(self, variant):
         small = variant.name.endswith("small")

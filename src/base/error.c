@@ -28,11 +28,8 @@ static void tidy(char *message, size_t room)
         if (outbox__has_control(message + i, 1))
             message[i] = ' ';
     }
-    if (size + 1 < room)
-        return;
-    /* Cut off, maybe inside a character, which has at most four bytes. */
-    for (int i = 0; i < 3 && size > 0 && !outbox__utf8_valid(message, size); i++)
-        message[--size] = '\0';
+    if (size + 1 >= room)
+        message[outbox__utf8_cut(message, size)] = '\0';
 }
 
 static void set_error(outbox_error **reterr, int code, const char *field, const char *sqlstate,

@@ -64,6 +64,18 @@ size_t outbox__utf8_length(const char *text, size_t size)
     return length;
 }
 
+size_t outbox__utf8_cut(const char *text, size_t size)
+{
+    for (size_t back = 1; back <= 3 && back <= size; back++) {
+        unsigned char c = (unsigned char)text[size - back];
+        size_t whole = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+
+        if ((c & 0xc0) != 0x80)
+            return whole > back ? size - back : size;
+    }
+    return size;
+}
+
 bool outbox__has_control(const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {

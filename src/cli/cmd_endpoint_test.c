@@ -73,14 +73,12 @@ static void add_phase(struct table *table, const char *phase, int64_t us, const 
     table_cell(table, detail);
 }
 
-/* The end of it may have been cut off within a character: up to there. */
+/* The end of it may have been cut off within a character: up to there; 0 if it is no text. */
 static size_t whole_text(const char *text, size_t size)
 {
-    for (size_t cut = 0; cut < 4 && cut < size; cut++) {
-        if (outbox__utf8_valid(text, size - cut))
-            return size - cut;
-    }
-    return 0;
+    size_t whole = outbox__utf8_cut(text, size);
+
+    return outbox__utf8_valid(text, whole) ? whole : 0;
 }
 
 static void print_response(const char *text, size_t size)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "pg/secure.h"
 
 struct pg {
@@ -33,11 +34,6 @@ void pg_set_watch(const struct pg_watch *new_watch)
     watch = *new_watch;
 }
 
-static bool is_inside_character(char byte)
-{
-    return ((unsigned char)byte & 0xc0) == 0x80;
-}
-
 /* libpq's messages end in a newline and may have several lines; ours have one.  What does
  * not fit is cut off at the end of a character. */
 static void one_line(const char *message, char *ret, size_t room)
@@ -46,11 +42,7 @@ static void one_line(const char *message, char *ret, size_t room)
 
     for (; *message && size + 1 < room; message++)
         ret[size++] = *message == '\n' || *message == '\t' ? ' ' : *message;
-    if (is_inside_character(*message)) {
-        while (size > 0 && is_inside_character(ret[size - 1]))
-            size--;
-        size -= size > 0;
-    }
+    size = outbox__utf8_cut(ret, size);
     while (size > 0 && ret[size - 1] == ' ')
         size--;
     ret[size] = '\0';

@@ -1,6 +1,6 @@
 -- A consumer's position: who may move it, and from where.
 BEGIN;
-SELECT plan(32);
+SELECT plan(33);
 
 CREATE FUNCTION pg_temp.refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -50,6 +50,14 @@ SELECT results_eq($$SELECT key, first_offset, followers, reason FROM outbox.cons
                   $$VALUES ('\x00ff'::bytea, 110::bigint, 1::bigint, 'no good')$$, 'so it is told');
 SELECT results_eq($$SELECT * FROM outbox.consumer_parked_keys('billing', 'orders', 0, 10)$$, $$VALUES ('\x00ff'::bytea)$$,
                   'a consumer reads them');
+DO $$ BEGIN
+    PERFORM outbox.consumer_acquire('billing', 'orders', 2, 'c', 'me');
+    PERFORM outbox.consumer_park_key('billing', 'orders', 2, key::bytea, 1, 'no good') FROM unnest('{b,a,ab}'::text[]) AS key;
+END $$;
+SELECT results_eq($$SELECT * FROM outbox.consumer_parked_keys('billing', 'orders', 2, 2)$$,
+                  $$VALUES ('a'::bytea), ('ab'::bytea)$$, 'in the order of their bytes');
+DELETE FROM outbox.consumer_parked_key WHERE partition = 2;
+DELETE FROM outbox.consumer_position WHERE partition = 2;
 SELECT is(outbox.consumer_release_key('billing', 'orders', '\x00ff', 'mended'), 1::bigint, 'released, with one behind it');
 SELECT is(pg_temp.refusal($$SELECT outbox.consumer_release_key('billing', 'orders', '\x00ff')$$), 'P0002 ', 'once');
 

@@ -83,6 +83,17 @@ static void test_length_counts_characters(void **state)
     assert_int_equal(outbox__utf8_length(text, strlen(text)), 4);
 }
 
+static void test_cut_leaves_whole_characters(void **state)
+{
+    static const char text[] = "a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80";
+    static const size_t kept[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10};
+
+    (void)state;
+    for (size_t size = 0; size < sizeof(text); size++)
+        assert_int_equal(outbox__utf8_cut(text, size), kept[size]);
+    assert_int_equal(outbox__utf8_cut("\x80\x80\x80\x80", 4), 4); /* no character at all: as it is */
+}
+
 static void test_control_characters(void **state)
 {
     (void)state;
@@ -102,6 +113,7 @@ int main(void)
         cmocka_unit_test(test_zero_byte_is_refused),
         cmocka_unit_test(test_reads_nothing_beyond),
         cmocka_unit_test(test_length_counts_characters),
+        cmocka_unit_test(test_cut_leaves_whole_characters),
         cmocka_unit_test(test_control_characters),
     };
 
