@@ -60,12 +60,23 @@ CREATE TABLE outbox.delivery (
     last_status integer,
     last_error  text,
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    finished_at timestamptz,
-    UNIQUE (event_seq, endpoint, replay)
+    finished_at timestamptz
 ) WITH (fillfactor = 70);
 CREATE INDEX delivery_due_idx ON outbox.delivery (endpoint, next_at, id) WHERE state IN ('pending', 'failed');
 CREATE INDEX delivery_sending_idx ON outbox.delivery (lease_until) WHERE state = 'sending';
-CREATE INDEX delivery_event_idx ON outbox.delivery (event_id);
+
+-- Which deliveries an event has, and that it has each but once.  Written once: claiming and
+-- finishing a delivery write its row anew into each index of its table, and these two would
+-- be two thirds of what that costs.
+CREATE TABLE outbox.delivery_of_event (
+    event_seq bigint NOT NULL,
+    endpoint  uuid NOT NULL,
+    replay    integer NOT NULL,
+    event_id  uuid NOT NULL,
+    delivery  bigint NOT NULL,
+    PRIMARY KEY (event_seq, endpoint, replay)
+);
+CREATE INDEX delivery_of_event_id_idx ON outbox.delivery_of_event (event_id);
 
 -- The evidence of each attempt.  Microseconds since started_at; null: did not happen, or
 -- not anew, on a connection that was kept.  first_byte_us is that of a whole line.
@@ -161,18 +172,24 @@ BEGIN
     IF lane_acknowledge.endpoints = 0 THEN
         RETURN;
     END IF;
-    INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, tenant, key, next_at)
-    SELECT e.seq, e.id, e.type, p.id, e.tenant, e.key, clock_timestamp() + coalesce(p.schedule[1], '0')
-      FROM (SELECT i.seq, i.id, i.type, i.tenant, i.key FROM outbox.lane_interval(p_old_from, p_old_to, p_old_seq, p_from, p_to, p_seq,
-                                                 n.bucket_low, n.bucket_high) AS i
-             WHERE NOT EXISTS (SELECT FROM outbox.parked_event k WHERE k.seq = i.seq)
-             UNION ALL
-            SELECT r.seq, r.id, r.type, r.tenant, r.key FROM outbox.parked_content(released) AS r) AS e
-      JOIN outbox.endpoint AS p
-        ON p.enabled AND p.removed_at IS NULL
-       AND e.type LIKE ANY (p.types_like)
-       AND (p.tenant IS NULL OR p.tenant = e.tenant)
-     ORDER BY e.seq;
+    WITH made AS (
+        INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, tenant, key, next_at)
+        SELECT e.seq, e.id, e.type, p.id, e.tenant, e.key, clock_timestamp() + coalesce(p.schedule[1], '0')
+          FROM (SELECT i.seq, i.id, i.type, i.tenant, i.key
+                  FROM outbox.lane_interval(p_old_from, p_old_to, p_old_seq, p_from, p_to, p_seq,
+                                            n.bucket_low, n.bucket_high) AS i
+                 WHERE NOT EXISTS (SELECT FROM outbox.parked_event k WHERE k.seq = i.seq)
+                 UNION ALL
+                SELECT r.seq, r.id, r.type, r.tenant, r.key FROM outbox.parked_content(released) AS r) AS e
+          JOIN outbox.endpoint AS p
+            ON p.enabled AND p.removed_at IS NULL
+           AND e.type LIKE ANY (p.types_like)
+           AND (p.tenant IS NULL OR p.tenant = e.tenant)
+         ORDER BY e.seq
+        RETURNING event_seq, endpoint, replay, event_id, id
+    )
+    INSERT INTO outbox.delivery_of_event (event_seq, endpoint, replay, event_id, delivery)
+    SELECT m.event_seq, m.endpoint, m.replay, m.event_id, m.id FROM made m;
     GET DIAGNOSTICS deliveries = ROW_COUNT;
 END $$;
 

@@ -652,12 +652,17 @@ BEGIN
     UPDATE outbox.parked_event k SET state = 'discarded', released_at = clock_timestamp()
      WHERE k.seq = ANY (wanted);
     IF p_deliver THEN
-        INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, tenant, key, next_at)
-        SELECT e.seq, e.id, e.type, p.id, e.tenant, e.key, clock_timestamp() + coalesce(p.schedule[1], '0')
-          FROM outbox.parked_content(wanted) AS e
-          JOIN outbox.endpoint p ON p.enabled AND p.removed_at IS NULL AND e.type LIKE ANY (p.types_like)
-           AND (p.tenant IS NULL OR p.tenant = e.tenant)
-         ORDER BY e.seq;
+        WITH made AS (
+            INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, tenant, key, next_at)
+            SELECT e.seq, e.id, e.type, p.id, e.tenant, e.key, clock_timestamp() + coalesce(p.schedule[1], '0')
+              FROM outbox.parked_content(wanted) AS e
+              JOIN outbox.endpoint p ON p.enabled AND p.removed_at IS NULL AND e.type LIKE ANY (p.types_like)
+               AND (p.tenant IS NULL OR p.tenant = e.tenant)
+             ORDER BY e.seq
+            RETURNING event_seq, endpoint, replay, event_id, id
+        )
+        INSERT INTO outbox.delivery_of_event (event_seq, endpoint, replay, event_id, delivery)
+        SELECT m.event_seq, m.endpoint, m.replay, m.event_id, m.id FROM made m;
     END IF;
     INSERT INTO outbox.audit (action, subject, reason, detail)
     SELECT 'parked discard', u.seq::text, p_reason, jsonb_build_object('deliver', p_deliver)

@@ -197,8 +197,9 @@ BEGIN
     PERFORM pg_advisory_xact_lock(outbox.lock_class(), 5);
     DELETE FROM outbox.kept_event c
      WHERE c.seq IN (SELECT k.seq FROM outbox.kept_event k
-                      WHERE NOT EXISTS (SELECT FROM outbox.delivery d
-                                         WHERE d.event_seq = k.seq AND d.state NOT IN ('delivered', 'dead'))
+                      WHERE NOT EXISTS (SELECT FROM outbox.delivery_of_event o
+                                          JOIN outbox.delivery d ON d.id = o.delivery
+                                         WHERE o.event_seq = k.seq AND d.state NOT IN ('delivered', 'dead'))
                         AND NOT EXISTS (SELECT FROM outbox.parked_event q
                                          WHERE q.seq = k.seq AND q.released_at IS NULL)
                       LIMIT p_limit);
@@ -229,7 +230,11 @@ BEGIN
                   WHERE d.id > p_after AND d.id <= last AND d.state IN ('delivered', 'dead') AND d.finished_at < since
                   ORDER BY d.id FOR UPDATE SKIP LOCKED);
     DELETE FROM outbox.delivery_attempt a WHERE a.delivery = ANY (old);
-    DELETE FROM outbox.delivery d WHERE d.id = ANY (old);
+    WITH gone AS (
+        DELETE FROM outbox.delivery d WHERE d.id = ANY (old) RETURNING d.event_seq, d.endpoint, d.replay
+    )
+    DELETE FROM outbox.delivery_of_event o USING gone g
+     WHERE o.event_seq = g.event_seq AND o.endpoint = g.endpoint AND o.replay = g.replay;
     removed := cardinality(old);
     IF reached >= since THEN
         last := NULL;

@@ -205,6 +205,8 @@ def deliveries(dsn, endpoint):
     for replay, state in enumerate(("pending", "delivered", "dead")):
         tap.sql(dsn, "INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, replay, state, sends)"
                      " VALUES (%s, %s, 'user_created', %s, %s, %s, 1)", (made["seq"], made["id"], endpoint, replay, state))
+    tap.sql(dsn, "INSERT INTO outbox.delivery_of_event (event_seq, endpoint, replay, event_id, delivery)"
+                 " SELECT event_seq, endpoint, replay, event_id, id FROM outbox.delivery")
     first = tap.sql(dsn, "SELECT min(id) FROM outbox.delivery")[0][0]
     tap.sql(dsn, "INSERT INTO outbox.delivery_attempt (delivery, attempt, token, started_at, outcome, status, error,"
                  " resolved_us, connected_us, sent_bytes) VALUES (%s, 1, 1, now(), 'refused', 503, %s, 10, 20, 30)",

@@ -1,7 +1,7 @@
 -- Leases and epochs, and the acknowledgement: who may move a lane, and which deliveries
 -- are inserted for exactly which events.
 BEGIN;
-SELECT plan(65);
+SELECT plan(66);
 
 -- Leases --------------------------------------------------------------------------------
 CREATE FUNCTION pg_temp.acquire(holder text, ttl interval) RETURNS text LANGUAGE sql AS $$
@@ -124,6 +124,8 @@ SELECT is((SELECT count(*) FROM outbox.delivery WHERE endpoint IN (:'e_removed',
 SELECT is((SELECT (event_id = e.id, event_type, d.tenant, d.key, state, attempts, replay)::text FROM outbox.delivery d
              JOIN outbox.event e ON e.seq = d.event_seq WHERE event_seq = 102 AND endpoint = :'e_all'),
           '(t,order.placed,acme,k1,pending,0,0)', 'a delivery has what it needs of the event');
+SELECT set_eq('SELECT event_seq, endpoint, replay, event_id, delivery FROM outbox.delivery_of_event',
+              'SELECT event_seq, endpoint, replay, event_id, id FROM outbox.delivery', 'and is found by the event');
 SELECT is(pg_temp.ack(10, 20, 112, 20, 30, 122), 't 8 6', 'the next batch');
 SELECT is(pg_temp.delivered(), '{102,103,104,111,112,121,122}', 'all: none left out, none twice');
 SELECT is(pg_temp.delivered('percent'), '{121}', 'order% takes the percent sign literally');

@@ -1,7 +1,7 @@
 -- What may go, and what holds it: each condition alone.  With other sessions at work, and a
 -- relay that drops: tests/integration/retention.py.
 BEGIN;
-SELECT plan(87);
+SELECT plan(88);
 
 -- A sequence does not roll back: put them back at the end.
 SELECT last_value AS event_seq, is_called AS event_called FROM outbox.event_seq \gset
@@ -114,6 +114,8 @@ INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, state)
 SELECT e.seq, e.id, e.type, p, 'failed' FROM outbox.event e, unnest(ARRAY[:'endpoint', :'other']::uuid[]) AS p WHERE e.id = :'a';
 INSERT INTO outbox.delivery (event_seq, event_id, event_type, endpoint, state, finished_at)
 SELECT e.seq, e.id, e.type, :'endpoint', 'dead', clock_timestamp() FROM outbox.event e WHERE e.id = :'b';
+INSERT INTO outbox.delivery_of_event (event_seq, endpoint, replay, event_id, delivery)
+SELECT event_seq, endpoint, replay, event_id, id FROM outbox.delivery;
 INSERT INTO outbox.parked_event (seq, map, lane, tick, topic, reason) SELECT e.seq, 1, 0, 1, 't', 'r' FROM outbox.event e WHERE e.id = :'c';
 SELECT is(outbox.partition_keep(0, 1), 1::bigint, 'a portion of what is open is copied');
 SELECT isnt(pg_temp.held(), 'nothing', 'the rest holds');
@@ -177,6 +179,8 @@ SELECT n, gen_random_uuid(), 't', :'endpoint', s, clock_timestamp() - age, CASE 
   FROM (VALUES (1, 'delivered', interval '9 days'), (2, 'pending', '9 days'), (3, 'dead', '8 days'), (4, 'parked', '8 days'),
                (5, 'delivered', '1 day'), (6, 'delivered', '9 days')) AS v(n, s, age);
 UPDATE outbox.delivery SET finished_at = clock_timestamp() WHERE event_seq = 6;
+INSERT INTO outbox.delivery_of_event (event_seq, endpoint, replay, event_id, delivery)
+SELECT event_seq, endpoint, replay, event_id, id FROM outbox.delivery;
 INSERT INTO outbox.delivery_attempt (delivery, attempt, token, started_at, outcome)
 SELECT id, 1, 1, clock_timestamp(), 'delivered' FROM outbox.delivery;
 SELECT min(id) - 1 AS base FROM outbox.delivery \gset
@@ -186,6 +190,7 @@ SELECT is((SELECT array_agg(event_seq ORDER BY event_seq) FROM outbox.delivery),
           'gone are those that ended before; what is open stays, however old');
 SELECT is((SELECT array_agg(d.event_seq ORDER BY 1) FROM outbox.delivery_attempt a LEFT JOIN outbox.delivery d ON d.id = a.delivery), '{2,4,5,6}',
           'their attempts are gone as well');
+SELECT is((SELECT array_agg(event_seq ORDER BY event_seq) FROM outbox.delivery_of_event), '{2,4,5,6}', 'nor do their events name them');
 SELECT is((SELECT (x.last, x.removed)::text FROM outbox.delivery_expire(0, NULL, 3) AS x), '(,0)', 'for ever: none');
 ROLLBACK TO free;
 

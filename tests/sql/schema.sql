@@ -9,7 +9,7 @@ SELECT tables_are('outbox', (
     SELECT array_agg(name) FROM (
         SELECT unnest(ARRAY['meta', 'audit', 'migration', 'event', 'event_partition', 'tick', 'emitted', 'inbox',
                             'scheduled_event', 'kept_event', 'stream', 'route', 'lease', 'lane', 'lane_change', 'relay', 'parked_event',
-                            'parked_topic', 'endpoint', 'endpoint_secret', 'delivery', 'delivery_attempt', 'replay',
+                            'parked_topic', 'endpoint', 'endpoint_secret', 'delivery', 'delivery_of_event', 'delivery_attempt', 'replay',
                             'former_incarnation', 'consumer_position', 'consumer_parked_key'])
         UNION ALL SELECT format('%s_%s', t, n) FROM unnest(ARRAY['event', 'tick']) t, generate_series(0, 2) n
         UNION ALL SELECT format('%s_%s', t, n) FROM unnest(ARRAY['emitted', 'inbox']) t, generate_series(0, 15) n
@@ -137,7 +137,7 @@ SELECT is((SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 
                ('lease', 'p', 'PRIMARY KEY (name)'),
                ('parked_event', 'p', 'PRIMARY KEY (seq)'),
                ('delivery', 'p', 'PRIMARY KEY (id)'),
-               ('delivery', 'u', 'UNIQUE (event_seq, endpoint, replay)'),
+               ('delivery_of_event', 'p', 'PRIMARY KEY (event_seq, endpoint, replay)'),
                ('delivery_attempt', 'p', 'PRIMARY KEY (delivery, attempt)'),
                ('emitted', 'p', 'PRIMARY KEY (id, slot)'),
                ('inbox', 'p', 'PRIMARY KEY (message_id, consumer, slot)')) AS c(t, k, wanted);
