@@ -14,7 +14,7 @@ run() { # NAME COMMAND...
     [ "$status" -eq 0 ] || tail -n 60 "$OUTBOX_TEST_TMP/log" | sed 's/^/# /'
 }
 
-run "make distcheck" make -C "$OUTBOX_BUILD" "-j$(nproc)" distcheck
+run "make distcheck" make -C "$OUTBOX_BUILD" "-j$((2 * $(nproc)))" distcheck
 run "make install" make -C "$OUTBOX_BUILD" install DESTDIR="$OUTBOX_TEST_TMP/root"
 run "make installcheck" make -C "$OUTBOX_BUILD" installcheck DESTDIR="$OUTBOX_TEST_TMP/root"
 done_testing

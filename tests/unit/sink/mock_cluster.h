@@ -69,12 +69,12 @@ static int tear_down(void **state)
 
 /* ---- helpers ---- */
 
-static mono_us soon(void)
+static inline mono_us soon(void)
 {
     return clock_now() + LONG_ENOUGH;
 }
 
-static void expect(enum sink_result got, enum sink_result wanted, outbox_error **reterr)
+static inline void expect(enum sink_result got, enum sink_result wanted, outbox_error **reterr)
 {
     if (got != wanted)
         fail_msg("%s instead of %s: %s", sink_result_name(got), sink_result_name(wanted),
@@ -83,7 +83,7 @@ static void expect(enum sink_result got, enum sink_result wanted, outbox_error *
     *reterr = NULL;
 }
 
-static rd_kafka_t *open_consumer(void)
+static inline rd_kafka_t *open_consumer(void)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     char text[256];
@@ -98,7 +98,7 @@ static rd_kafka_t *open_consumer(void)
     return handle;
 }
 
-static int records_in(const char *name, int partition)
+static inline int records_in(const char *name, int partition)
 {
     rd_kafka_t *handle = open_consumer();
     rd_kafka_topic_t *topic = rd_kafka_topic_new(handle, name, NULL);
