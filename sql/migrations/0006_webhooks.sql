@@ -65,9 +65,10 @@ CREATE TABLE outbox.delivery (
 CREATE INDEX delivery_due_idx ON outbox.delivery (endpoint, next_at, id) WHERE state IN ('pending', 'failed');
 CREATE INDEX delivery_sending_idx ON outbox.delivery (lease_until) WHERE state = 'sending';
 
--- Which deliveries an event has, and that it has each but once.  Written once: claiming and
+-- Which deliveries an event has, and that it has each but once: whoever inserts or deletes a
+-- delivery does it here, too, and kept_expire() relies on that.  Written once: claiming and
 -- finishing a delivery write its row anew into each index of its table, and these two would
--- be two thirds of what that costs.
+-- add two thirds to what that costs.
 CREATE TABLE outbox.delivery_of_event (
     event_seq bigint NOT NULL,
     endpoint  uuid NOT NULL,

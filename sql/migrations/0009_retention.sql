@@ -209,7 +209,8 @@ END $$;
 
 -- Function:  outbox.delivery_expire(after, retention, limit)
 -- Looks at the next deliveries beyond the id after, at most limit of them, and deletes
--- those that came to their end before the retention, with their attempts.
+-- those that came to their end before the retention, with their attempts and the names that
+-- their events have for them.
 -- Returns:   last: up to where it looked, null: there is nothing older; removed: how many
 CREATE FUNCTION outbox.delivery_expire(
     p_after bigint, p_retention interval, p_limit integer, OUT last bigint, OUT removed bigint)

@@ -184,6 +184,11 @@ class Ledger:
                 "       (select count(*) from outbox.delivery_attempt a where a.delivery = d.id"
                 "                                                         and a.outcome = 'delivered')"
                 "  from outbox.delivery d"),
+            "unpaired": self.outbox.sql(
+                "select coalesce(d.id, o.delivery) from outbox.delivery d full join outbox.delivery_of_event o"
+                "    on (o.event_seq, o.endpoint, o.replay, o.event_id, o.delivery)"
+                "     = (d.event_seq, d.endpoint, d.replay, d.event_id, d.id)"
+                " where d.id is null or o.delivery is null"),
             "wanted": dict(self.outbox.sql(
                 "select p.id::text, array(select l.id::text from ledger l"
                 "                          where l.type like any (p.types_like))"
@@ -245,7 +250,7 @@ def audit_position(found):
 
 def audit_deliveries(found, kills):
     """kills: each can leave a delivery with one more send of unknown outcome."""
-    complaints = []
+    complaints = [f"delivery {number} and what its event knows of it differ" for number, in found["unpaired"]]
     rows = collections.defaultdict(collections.Counter)
     delivered_to = collections.defaultdict(set)
     for endpoint, event, state, sends, attempts, delivered in found["deliveries"]:

@@ -73,10 +73,13 @@ class Webhooks:
                                    traceparent => '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01') as id
                   from generate_series(1, %s) i)
             select array_agg(id) from made""", event["payload"], event["headers"], count) and \
-            self.sql("""insert into outbox.delivery (event_seq, event_id, event_type, endpoint)
-                        select e.seq, e.id, e.type, %s from outbox.event e
-                         where not exists (select from outbox.delivery d where d.event_seq = e.seq)
-                        returning id""", endpoint_id)
+            self.sql("""with made as (
+                            insert into outbox.delivery (event_seq, event_id, event_type, endpoint)
+                            select e.seq, e.id, e.type, %s from outbox.event e
+                             where not exists (select from outbox.delivery_of_event d where d.event_seq = e.seq)
+                            returning event_seq, endpoint, replay, event_id, id)
+                        insert into outbox.delivery_of_event (event_seq, endpoint, replay, event_id, delivery)
+                        select event_seq, endpoint, replay, event_id, id from made returning delivery""", endpoint_id)
 
     def start(self, *options, worker="w1", env=None, **more):
         # with the rights of a relay, not of the superuser

@@ -16,5 +16,7 @@ run() { # NAME COMMAND...
 
 run "make distcheck" make -C "$OUTBOX_BUILD" "-j$((2 * $(nproc)))" distcheck
 run "make install" make -C "$OUTBOX_BUILD" install DESTDIR="$OUTBOX_TEST_TMP/root"
+# distcheck builds shared ones only
+run "the static libraries are there" test -n "$(find "$OUTBOX_TEST_TMP/root" -name 'liboutbox*.a' -size +0)"
 run "make installcheck" make -C "$OUTBOX_BUILD" installcheck DESTDIR="$OUTBOX_TEST_TMP/root"
 done_testing

@@ -1,6 +1,6 @@
 -- Tables, columns, indexes and partitions: what other parts and other promises rest on.
 BEGIN;
-SELECT plan(69);
+SELECT plan(70);
 
 SELECT has_schema('outbox');
 SELECT schema_owner_is('outbox', 'outbox_owner');
@@ -146,6 +146,7 @@ SELECT throws_ok($$INSERT INTO outbox.delivery (event_seq, event_id, event_type,
                  'delivery.state is one of the seven');
 SELECT has_column('outbox', 'delivery_attempt', c, format('delivery_attempt.%s', c))
   FROM unnest(ARRAY['resolved_us', 'connected_us', 'tls_us', 'sent_bytes', 'first_byte_us', 'total_us']::name[]) AS c;
+SELECT has_index('outbox', 'delivery_of_event', 'delivery_of_event_id_idx', 'event_id', 'deliveries are found by the id of the event');
 SELECT has_column('outbox', 'scheduled_event', 'not_before', 'scheduled_event.not_before');
 
 SELECT * FROM finish();
