@@ -33,7 +33,7 @@ static inline struct pipeline *open_pipeline(mono_us message_timeout)
 }
 
 static inline enum sink_result publish(struct pipeline *pipeline, uint64_t page, int partition, size_t count,
-                                outbox_error **reterr)
+                                       outbox_error **reterr)
 {
     static struct sink_record records[100]; /* they stay until the next page */
 

@@ -39,7 +39,7 @@ static inline enum sink_result publish(struct producer *producer, int64_t seq, o
 
 /* Until it is decided; *ret_again counts how often it was not. */
 static inline enum sink_result commit(struct producer *producer, mono_us slice, int *ret_again,
-                               outbox_error **reterr)
+                                      outbox_error **reterr)
 {
     mono_us end = soon();
 
@@ -65,5 +65,7 @@ static inline void close_producer(struct producer *producer)
 {
     assert_true(producer_close(producer, soon()));
 }
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 #endif

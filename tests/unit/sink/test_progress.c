@@ -97,8 +97,6 @@ static void garbage_under_our_key_is_refused(void **state)
     close_producer(producer);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
